@@ -1,0 +1,475 @@
+//! An agent asks for help: from asking to closing.
+//!
+//! ```text
+//! Requested ──accept──▶ InProgress ──close──▶ Closed
+//!     ├──cancel, transfer, end of the call──▶ Cancelled
+//!     └──nobody took it──▶ Expired
+//! ```
+//!
+//! The first to accept has it, for good: there is one writer, so "first" needs no lock. At most one
+//! request of a call is open. Accepting joins nobody, and closing ends no session.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::control::audit::audit;
+use crate::control::call::{Call, Side};
+use crate::control::desk::Desk;
+use crate::control::directory::SupervisorEntry;
+use crate::control::order::Order;
+use crate::control::output::Notice;
+use crate::control::record::{HelpRow, HelpState, Outcome, Record, Source};
+use crate::control::refusal::ErrorCode;
+use crate::control::speech::{self, Sentence};
+use crate::control::supervisor::{Announced, SupervisorTimer, Via};
+use crate::control::switchboard::Switchboard;
+use crate::control::timers::{Owner, Timer};
+use crate::id::{CallId, HelpId, Language, LegId};
+use crate::media::command::{Command, Ducking};
+use crate::media::dtmf::Digit;
+
+/// For how long a request waits to be taken.
+pub const EXPIRY: Duration = Duration::from_secs(10 * 60);
+
+/// Settled requests that are still shown; the oldest goes first.
+const MAX_SETTLED: usize = 256;
+
+/// How long an agent's `*4#` may take from key to key.
+const BETWEEN_KEYS: Duration = Duration::from_secs(2);
+
+#[derive(Clone, Debug)]
+pub struct HelpRequest {
+    pub id: HelpId,
+    pub organisation: Arc<str>,
+    pub call: CallId,
+    pub agent: Arc<str>,
+    pub reason: Arc<str>,
+    pub comment: Arc<str>,
+    pub state: HelpState,
+    pub provided_by: Option<Arc<str>>,
+    pub raised_at: Instant,
+}
+
+/// What agents have typed of `*4#` and `*5#`; one entry for each call whose agent pressed `*`, until
+/// the call is over.
+#[derive(Debug, Default)]
+pub struct HelpKeys {
+    typed: BTreeMap<CallId, (String, Instant)>,
+}
+
+/// What an agent asked for by key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HelpOrder {
+    Raise,
+    Close,
+}
+
+impl HelpKeys {
+    pub fn handle_digit(&mut self, now: Instant, call: CallId, digit: Digit) -> Option<HelpOrder> {
+        if digit == Digit::STAR {
+            self.typed.insert(call, ("*".into(), now));
+            return None;
+        }
+        let (typed, last) = self.typed.get_mut(&call)?;
+        if now.saturating_duration_since(*last) > BETWEEN_KEYS {
+            self.typed.remove(&call);
+            return None;
+        }
+        typed.push(digit.as_char());
+        *last = now;
+        let order = match typed.as_str() {
+            "*4" | "*5" => return None,
+            "*4#" => Some(HelpOrder::Raise),
+            "*5#" => Some(HelpOrder::Close),
+            _ => None,
+        };
+        self.typed.remove(&call);
+        order
+    }
+
+    pub fn forget(&mut self, call: CallId) {
+        self.typed.remove(&call);
+    }
+}
+
+impl Desk {
+    /// The request that this supervisor has taken for this call.
+    pub fn accepted_help(&self, call: CallId, user: &str) -> Option<HelpId> {
+        self.help
+            .values()
+            .find(|request| {
+                request.call == call
+                    && request.state == HelpState::InProgress
+                    && request.provided_by.as_deref() == Some(user)
+            })
+            .map(|request| request.id)
+    }
+
+    /// The request of this call that is not settled yet.
+    pub fn open_help(&self, call: CallId) -> Option<HelpId> {
+        self.help
+            .values()
+            .find(|request| request.call == call && !is_settled(request.state))
+            .map(|request| request.id)
+    }
+}
+
+impl Switchboard {
+    /// `None` when the call has an open request already, or nobody's agent takes part in it.
+    pub(in crate::control) fn raise_help(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        actor: Arc<str>,
+        source: Source,
+        reason: Arc<str>,
+        comment: Arc<str>,
+    ) -> Option<HelpId> {
+        let known = self.calls.get(&call)?;
+        let (organisation, agent) = (known.organisation.clone()?, known.pupil.agent.clone()?);
+        if !known.is_talking() || self.desk.open_help(call).is_some() {
+            return None;
+        }
+        let id = HelpId(self.ids.next_id());
+        self.forget_settled_help();
+        self.desk.help.insert(
+            id,
+            HelpRequest {
+                id,
+                organisation,
+                call,
+                agent,
+                reason,
+                comment,
+                state: HelpState::Requested,
+                provided_by: None,
+                raised_at: now,
+            },
+        );
+        self.timers.set(
+            Owner::Desk,
+            Timer::Supervisor(SupervisorTimer::Help(id)),
+            now + EXPIRY,
+        );
+        self.help_changed(id, actor, source, "help_raise");
+        Some(id)
+    }
+
+    /// The first to accept has it; the others are told so (9009).
+    pub(in crate::control) fn take_help(
+        &mut self,
+        help: HelpId,
+        user: &Arc<str>,
+        source: Source,
+    ) -> Result<(), TakeRefusal> {
+        let Some(request) = self.desk.help.get_mut(&help) else {
+            return Err(TakeRefusal::Settled);
+        };
+        match request.state {
+            HelpState::Requested => {}
+            HelpState::InProgress if request.provided_by.as_ref() == Some(user) => return Ok(()),
+            HelpState::InProgress => return Err(TakeRefusal::Taken),
+            HelpState::Closed | HelpState::Cancelled | HelpState::Expired => {
+                return Err(TakeRefusal::Settled);
+            }
+        }
+        request.state = HelpState::InProgress;
+        request.provided_by = Some(user.clone());
+        self.help_changed(help, user.clone(), source, "help_accept");
+        Ok(())
+    }
+
+    /// Moves a request on by somebody's wish; says whether its state allowed that.
+    pub(in crate::control) fn settle_help(
+        &mut self,
+        help: HelpId,
+        from: HelpState,
+        to: HelpState,
+        actor: Arc<str>,
+        source: Source,
+    ) -> bool {
+        let Some(request) = self.desk.help.get_mut(&help) else {
+            return false;
+        };
+        if request.state != from {
+            return false;
+        }
+        request.state = to;
+        let action = match to {
+            HelpState::Closed => "help_close",
+            HelpState::Cancelled => "help_cancel",
+            HelpState::Expired => "help_expire",
+            HelpState::Requested => "help_raise",
+            HelpState::InProgress => "help_accept",
+        };
+        self.help_changed(help, actor, source, action);
+        true
+    }
+
+    pub(in crate::control) fn help_expired(&mut self, _now: Instant, help: HelpId) {
+        self.settle_help(
+            help,
+            HelpState::Requested,
+            HelpState::Expired,
+            "system".into(),
+            Source::System,
+        );
+    }
+
+    /// The call has ended or left its agent: what was asked for has no object any more.
+    pub(in crate::control) fn help_call_over(&mut self, _now: Instant, call: CallId) {
+        self.desk.help_keys.forget(call);
+        let Some(help) = self.desk.open_help(call) else {
+            return;
+        };
+        for (from, to) in [
+            (HelpState::Requested, HelpState::Cancelled),
+            (HelpState::InProgress, HelpState::Closed),
+        ] {
+            self.settle_help(help, from, to, "system".into(), Source::System);
+        }
+    }
+
+    /// The request that has waited longest for this supervisor.
+    pub(in crate::control) fn waiting_help(&self, supervisor: &SupervisorEntry) -> Option<HelpId> {
+        self.help_in_scope(supervisor, HelpState::Requested)
+    }
+
+    fn help_in_scope(&self, supervisor: &SupervisorEntry, state: HelpState) -> Option<HelpId> {
+        self.desk
+            .help
+            .values()
+            .find(|request| {
+                request.state == state
+                    && self
+                        .calls
+                        .get(&request.call)
+                        .is_some_and(|call| self.is_in_scope(supervisor, call))
+            })
+            .map(|request| request.id)
+    }
+
+    /// `2#` in the menu: takes the waiting request and joins its call.
+    pub(in crate::control) fn accept_help_by_key(&mut self, now: Instant, leg: LegId) {
+        match self.take_waiting_help(leg) {
+            Ok(call) => self.join(now, leg, call, Source::Phone, Announced::HelpAccepted),
+            Err(code) => self.refuse_choice(now, leg, None, code),
+        }
+    }
+
+    /// `2#` in a session: takes the waiting request; that of another call brings the supervisor
+    /// there, unless a customer would be left alone.
+    pub(in crate::control) fn accept_help_in_session(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        via: &Via,
+    ) {
+        let Some(session) = self.session(leg) else {
+            return;
+        };
+        let here = session.call;
+        let action = Order::AcceptHelp.action();
+        if self.is_only_company(leg) {
+            return self.refuse_order(leg, action, None, via, ErrorCode::NotPermitted);
+        }
+        match self.take_waiting_help(leg) {
+            Ok(call) if call == here => self.say(leg, &[Sentence::HelpAccepted]),
+            Ok(call) => self.step_over(now, leg, call, Announced::HelpAccepted),
+            Err(code) => self.refuse_order(leg, action, None, via, code),
+        }
+    }
+
+    fn take_waiting_help(&mut self, leg: LegId) -> Result<CallId, ErrorCode> {
+        crate::control::policy::begins(self.service)?;
+        let entry = self.entry(leg).ok_or(ErrorCode::Unregistered)?;
+        let Some(help) = self.waiting_help(&entry) else {
+            // Somebody was faster, or nobody asked.
+            return match self.help_in_scope(&entry, HelpState::InProgress) {
+                Some(_) => Err(ErrorCode::HelpTaken),
+                None => Err(ErrorCode::NoCall),
+            };
+        };
+        self.take_help(help, &entry.user, Source::Phone)
+            .map_err(|_| ErrorCode::HelpTaken)?;
+        self.desk
+            .help
+            .get(&help)
+            .map(|request| request.call)
+            .ok_or(ErrorCode::NoCall)
+    }
+
+    fn has_help_keys(&self, call: &Call) -> bool {
+        call.pupil.agent.is_some()
+            && call
+                .organisation
+                .as_ref()
+                .and_then(|organisation| self.directory.organisations.get(organisation))
+                .is_some_and(|organisation| organisation.help_keys)
+    }
+
+    /// An agent's key: `*4#` asks for help, `*5#` closes the request, where the organisation lets
+    /// keys do that.
+    pub(in crate::control) fn help_key(
+        &mut self,
+        now: Instant,
+        call: CallId,
+        leg: LegId,
+        digit: Digit,
+    ) {
+        let Some(known) = self.calls.get(&call) else {
+            return;
+        };
+        let Some(agent) = known.pupil.agent.clone() else {
+            return;
+        };
+        if !self.has_help_keys(known) || known.side_of(leg) != Some(Side::Pupil) {
+            return;
+        }
+        match self.desk.help_keys.handle_digit(now, call, digit) {
+            Some(HelpOrder::Raise) => {
+                let reason: Arc<str> = "".into();
+                let raised =
+                    self.raise_help(now, call, agent, Source::Phone, reason.clone(), reason);
+                if raised.is_some() {
+                    self.tell_agent(leg, Sentence::HelpRaised);
+                }
+            }
+            Some(HelpOrder::Close) => {
+                let Some(help) = self.desk.open_help(call) else {
+                    return;
+                };
+                let settled = [
+                    (HelpState::InProgress, HelpState::Closed),
+                    (HelpState::Requested, HelpState::Cancelled),
+                ]
+                .into_iter()
+                .any(|(from, to)| self.settle_help(help, from, to, agent.clone(), Source::Phone));
+                if settled {
+                    self.tell_agent(leg, Sentence::HelpClosed);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// A word to the agent alone, over the call.
+    fn tell_agent(&mut self, leg: LegId, sentence: Sentence) {
+        let play = self.next_play();
+        let sounds = speech::sounds(&self.settings, &sentence);
+        self.leg_command(
+            leg,
+            Command::Play {
+                leg,
+                play,
+                sounds,
+                language: Language::default(),
+                ducking: Ducking::Duck,
+            },
+        );
+    }
+
+    /// Writes down and tells what a request has become.
+    fn help_changed(&mut self, id: HelpId, actor: Arc<str>, source: Source, action: &'static str) {
+        let Some(request) = self.desk.help.get(&id).cloned() else {
+            return;
+        };
+        if request.state != HelpState::Requested {
+            self.timers
+                .clear(Owner::Desk, Timer::Supervisor(SupervisorTimer::Help(id)));
+        }
+        if let Some(call) = self.calls.get_mut(&request.call) {
+            call.help_wanted = request.state == HelpState::Requested;
+        }
+        audit(Some(request.organisation.clone()), actor, source, action)
+            .call(Some(request.call))
+            .help(Some(id))
+            .outcome(Outcome::Done)
+            .record(self);
+        self.record(Record::Help(HelpRow {
+            help: id,
+            organisation: request.organisation,
+            call: request.call,
+            agent: request.agent,
+            reason: request.reason,
+            comment: request.comment,
+            state: request.state,
+            provided_by: request.provided_by,
+        }));
+        self.notify(Notice::HelpChanged(id));
+    }
+
+    fn forget_settled_help(&mut self) {
+        let settled: Vec<HelpId> = self
+            .desk
+            .help
+            .values()
+            .filter(|request| is_settled(request.state))
+            .map(|request| request.id)
+            .collect();
+        let too_many = settled.len().saturating_sub(MAX_SETTLED - 1);
+        for id in settled.into_iter().take(too_many) {
+            self.desk.help.remove(&id);
+        }
+    }
+}
+
+/// Why a request could not be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TakeRefusal {
+    /// Somebody else has it.
+    Taken,
+    Settled,
+}
+
+fn is_settled(state: HelpState) -> bool {
+    match state {
+        HelpState::Requested | HelpState::InProgress => false,
+        HelpState::Closed | HelpState::Cancelled | HelpState::Expired => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn star_four_asks_and_star_five_closes() {
+        assert_eq!(orders("*4#"), [HelpOrder::Raise]);
+        assert_eq!(orders("*5#"), [HelpOrder::Close]);
+        assert_eq!(orders("12*4#*5#"), [HelpOrder::Raise, HelpOrder::Close]);
+    }
+
+    #[test]
+    fn other_keys_of_an_agent_ask_for_nothing() {
+        for keys in ["4#", "*6#", "*44#", "*45#", "*#", "#4*", "**"] {
+            assert_eq!(orders(keys), [], "{keys}");
+        }
+    }
+
+    #[test]
+    fn keys_too_far_apart_ask_for_nothing() {
+        let start = Instant::now();
+        let mut keys = HelpKeys::default();
+        let press = |keys: &mut HelpKeys, at, key| {
+            let digit = Digit::from_char(key).unwrap();
+            keys.handle_digit(start + Duration::from_millis(at), CallId(1), digit)
+        };
+
+        press(&mut keys, 0, '*');
+        press(&mut keys, 2001, '4');
+
+        assert_eq!(press(&mut keys, 2100, '#'), None);
+    }
+
+    fn orders(keys: &str) -> Vec<HelpOrder> {
+        let now = Instant::now();
+        let mut collector = HelpKeys::default();
+        keys.chars()
+            .filter_map(|key| {
+                collector.handle_digit(now, CallId(1), Digit::from_char(key).unwrap())
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,562 @@
+//! re-INVITE: hold and resume, from one party to the other; refreshes and moves, answered here.
+//!
+//! A change of direction is the other party's business: it is passed on, each side with its own
+//! payload numbers, and answered when the other has answered. A refresh, a new address or a codec
+//! that can still be relayed or transcoded concerns nobody else. One exchange at a time and leg;
+//! what meets another gets 491 (RFC 3261 §14.2). Supervision never causes one.
+
+use std::time::{Duration, Instant};
+
+use crate::control::call::Side;
+use crate::control::leg::{Departure, Handshake, LegState, Way};
+use crate::control::negotiation::{Exchange, NotAcceptable, Purpose, formats_of};
+use crate::control::output::SignalCommand;
+use crate::control::switchboard::{RELEASE_BACKSTOP, Switchboard};
+use crate::control::timers::{Owner, Timer};
+use crate::id::{CallId, LegId, RequestId};
+use crate::media::command::Flow;
+use crate::wire::sdp::offer::{choose, formats_to_offer};
+use crate::wire::sdp::{Audio, Direction, Format, SessionDescription};
+
+/// After 491, the side that owns the Call-ID waits longer than the other (RFC 3261 §14.1).
+const RETRY_OF_OWNER: Duration = Duration::from_millis(3_000);
+const RETRY_OF_OTHER: Duration = Duration::from_millis(1_000);
+
+impl Switchboard {
+    /// Their re-INVITE.
+    pub(in crate::control) fn reinvited(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        side: Side,
+        request: RequestId,
+        sdp: Option<SessionDescription>,
+    ) {
+        let Some(leg) = self.party_leg(id, side) else {
+            return;
+        };
+        if !self
+            .legs
+            .get(&leg)
+            .is_some_and(|leg| leg.negotiation.is_idle())
+        {
+            return self.refuse_reinvite(leg, request, 491);
+        }
+        let Some(offer) = sdp else {
+            return self.offer_in_answer(leg, request);
+        };
+        let Some(audio) = offer.audio() else {
+            return self.refuse_reinvite(leg, request, 488);
+        };
+        match self.passage(id, side, leg, &audio) {
+            Passage::Local => {
+                if self
+                    .accept(
+                        leg,
+                        request,
+                        offer,
+                        self.other_codec(id, side),
+                        Direction::SendRecv,
+                    )
+                    .is_err()
+                {
+                    self.refuse_reinvite(leg, request, 488);
+                }
+                self.entertain(id);
+            }
+            Passage::Through(other) => self.pass_on(now, leg, other, request, offer, &audio),
+            Passage::Alone => {
+                let held = self.holds_of(id);
+                self.settle(id, side, leg, request, offer, &audio, None);
+                self.note_holds(now, id, held);
+            }
+            Passage::Glare => self.refuse_reinvite(leg, request, 491),
+        }
+    }
+
+    /// Whose business their offer is.
+    fn passage(&self, id: CallId, side: Side, leg: LegId, audio: &Audio) -> Passage {
+        let before = self
+            .legs
+            .get(&leg)
+            .and_then(|leg| leg.negotiation.theirs.as_ref())
+            .and_then(SessionDescription::audio)
+            .map(|audio| audio.direction);
+        let other_codec = self.other_codec(id, side);
+        let ours = formats_of(&self.settings.codecs);
+        let serves = choose(&audio.formats, &ours, other_codec.as_ref()).is_some();
+        let same_direction = match before {
+            // An answer's direction says what our offer allowed as much as what they want.
+            Some(before) => before.receives() == audio.direction.receives(),
+            None => audio.direction == Direction::SendRecv,
+        };
+        if same_direction && serves && self.flows_as_wanted(leg, audio) {
+            return Passage::Local;
+        }
+        let Some(other) = self.party_leg(id, side.other()) else {
+            return Passage::Alone;
+        };
+        match self.legs.get(&other) {
+            Some(leg) if leg.state == LegState::Confirmed(Handshake::Complete) => {
+                match leg.negotiation.is_idle() {
+                    true => Passage::Through(other),
+                    false => Passage::Glare,
+                }
+            }
+            Some(leg) if leg.is_confirmed() => Passage::Glare,
+            Some(_) | None => Passage::Alone,
+        }
+    }
+
+    /// Whether what flows already is all that they now ask for.
+    fn flows_as_wanted(&self, leg: LegId, audio: &Audio) -> bool {
+        self.legs.get(&leg).is_some_and(|leg| {
+            let flow = leg.negotiation.flow;
+            (!audio.direction.sends() || flow.we_receive() || leg.negotiation.holds)
+                && (!audio.direction.receives() || flow.we_send())
+        })
+    }
+
+    /// Passes their offer on to the other party. One who holds without sending leaves the other to
+    /// our music, so that what we offer on is always something to hear.
+    fn pass_on(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        other: LegId,
+        request: RequestId,
+        offer: SessionDescription,
+        audio: &Audio,
+    ) {
+        let direction = match audio.direction {
+            Direction::RecvOnly => Direction::RecvOnly,
+            Direction::SendRecv | Direction::SendOnly | Direction::Inactive => {
+                Direction::of(true, audio.direction.receives())
+            }
+        };
+        let formats = self.formats_for(other, &audio.formats);
+        if let Some(leg) = self.legs.get_mut(&leg) {
+            leg.negotiation.exchange = Exchange::Theirs { request, offer };
+        }
+        self.reinvite(now, other, formats, direction, Purpose::Relay(leg));
+    }
+
+    /// Our formats for a re-INVITE: what the leg speaks now first, in the numbers that it knows.
+    fn formats_for(&self, leg: LegId, theirs: &[Format]) -> Vec<Format> {
+        let ours = formats_of(&self.settings.codecs);
+        let Some(negotiation) = self.legs.get(&leg).map(|leg| &leg.negotiation) else {
+            return formats_to_offer(theirs, &ours);
+        };
+        let current = negotiation.chosen.as_ref().map(|chosen| &chosen.codec);
+        let mut wanted: Vec<Format> = theirs.to_vec();
+        wanted.sort_by_key(|format| !current.is_some_and(|codec| codec.same_codec(format)));
+        let known = negotiation.their_formats();
+        for format in &mut wanted {
+            if let Some(known) = known.iter().find(|known| known.same_codec(format)) {
+                format.payload_type = known.payload_type;
+            }
+        }
+        formats_to_offer(&wanted, &ours)
+    }
+
+    /// A re-INVITE of ours.
+    fn reinvite(
+        &mut self,
+        now: Instant,
+        id: LegId,
+        formats: Vec<Format>,
+        direction: Direction,
+        purpose: Purpose,
+    ) {
+        let request = RequestId(self.ids.next_id());
+        let Some(leg) = self.legs.get_mut(&id) else {
+            return;
+        };
+        let Some(address) = leg.local else {
+            return;
+        };
+        let negotiation = &mut leg.negotiation;
+        let ptime_ms = negotiation
+            .ours
+            .as_ref()
+            .and_then(SessionDescription::audio)
+            .and_then(|audio| audio.ptime_ms);
+        let offer = negotiation.make_offer(id, address, formats, direction, ptime_ms);
+        negotiation.exchange = Exchange::Ours {
+            request,
+            offer: offer.clone(),
+            purpose,
+        };
+        self.timers
+            .set(Owner::Leg(id), Timer::Renegotiate, now + RELEASE_BACKSTOP);
+        self.signal(
+            id,
+            SignalCommand::Reinvite {
+                request,
+                sdp: Some(offer),
+            },
+        );
+    }
+
+    /// Our re-INVITE was answered.
+    pub(in crate::control) fn reinvite_answered(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        side: Side,
+        answered: RequestId,
+        result: Result<Option<SessionDescription>, u16>,
+    ) {
+        let Some(leg) = self.party_leg(id, side) else {
+            return;
+        };
+        let Some(negotiation) = self.legs.get_mut(&leg).map(|leg| &mut leg.negotiation) else {
+            return;
+        };
+        let Exchange::Ours {
+            request,
+            offer,
+            purpose,
+        } = &negotiation.exchange
+        else {
+            return;
+        };
+        if *request != answered {
+            return;
+        }
+        let (offer, purpose) = (offer.clone(), *purpose);
+        negotiation.exchange = Exchange::Idle;
+        self.timers.clear(Owner::Leg(leg), Timer::Renegotiate);
+
+        let outcome = match result {
+            Ok(Some(answer)) => self.take_reinvite_answer(leg, offer, answer),
+            // A 2xx without a description: as if it had refused.
+            Ok(None) => Err(488),
+            Err(status) => Err(status),
+        };
+        let held = self.holds_of(id);
+        match (purpose, outcome) {
+            (_, Err(408 | 481)) => {
+                if let Purpose::Relay(asked) = purpose {
+                    self.withdraw_theirs(asked, 500);
+                }
+                return self.leg_gone(now, leg, Departure::Lost);
+            }
+            (Purpose::Relay(asked), Err(491)) => self.withdraw_theirs(asked, 491),
+            (Purpose::Relay(asked), outcome) => {
+                self.settle_relayed(id, side.other(), asked, leg, outcome.is_ok());
+            }
+            (Purpose::Follow, Err(491)) => {
+                let delay = match self.legs.get(&leg).map(|leg| leg.way) {
+                    Some(Way::Outbound) => RETRY_OF_OWNER,
+                    Some(Way::Inbound) | None => RETRY_OF_OTHER,
+                };
+                self.timers.set(Owner::Leg(leg), Timer::Retry, now + delay);
+            }
+            // They keep to what was agreed before; there is nothing to undo.
+            (Purpose::Follow, Ok(()) | Err(_)) => {}
+        }
+        self.note_holds(now, id, held);
+    }
+
+    fn take_reinvite_answer(
+        &mut self,
+        leg: LegId,
+        offer: SessionDescription,
+        answer: SessionDescription,
+    ) -> Result<(), u16> {
+        let Some(negotiation) = self.legs.get_mut(&leg).map(|leg| &mut leg.negotiation) else {
+            return Err(481);
+        };
+        let before = negotiation.ours.replace(offer);
+        match self.take_answer(leg, answer) {
+            Ok(()) => Ok(()),
+            Err(NotAcceptable) => {
+                if let Some(leg) = self.legs.get_mut(&leg) {
+                    leg.negotiation.ours = before;
+                }
+                Err(488)
+            }
+        }
+    }
+
+    /// The other party has answered (or refused) what was passed on: now the one who asked.
+    fn settle_relayed(&mut self, id: CallId, side: Side, asked: LegId, other: LegId, taken: bool) {
+        let Some(leg) = self.legs.get_mut(&asked) else {
+            return;
+        };
+        let exchange = std::mem::replace(&mut leg.negotiation.exchange, Exchange::Idle);
+        let Exchange::Theirs { request, offer } = exchange else {
+            leg.negotiation.exchange = exchange;
+            return;
+        };
+        let Some(audio) = offer.audio() else {
+            return self.refuse_reinvite(asked, request, 488);
+        };
+        // Who refuses to be held is held all the same: by our music instead of a direction.
+        let agreed = taken.then(|| self.direction_of(other)).flatten();
+        self.settle(id, side, asked, request, offer, &audio, agreed);
+    }
+
+    /// Answers the one who asked. `agreed` is what the other party has said it will do.
+    #[allow(clippy::too_many_arguments)]
+    fn settle(
+        &mut self,
+        id: CallId,
+        side: Side,
+        leg: LegId,
+        request: RequestId,
+        offer: SessionDescription,
+        audio: &Audio,
+        agreed: Option<Direction>,
+    ) {
+        let allowed = match agreed {
+            // Seen from us, the other party's voice is what we send; a hold is never contradicted.
+            Some(theirs) if audio.direction == Direction::SendRecv => theirs,
+            Some(_) | None => Direction::SendRecv,
+        };
+        let codec = self.other_codec(id, side);
+        if self.accept(leg, request, offer, codec, allowed).is_err() {
+            self.refuse_reinvite(leg, request, 488);
+        }
+    }
+
+    /// The party that a re-INVITE of this one waits for is gone: it is answered here.
+    pub(in crate::control) fn settle_alone(&mut self, now: Instant, id: CallId, side: Side) {
+        let Some(leg) = self.party_leg(id, side) else {
+            return;
+        };
+        let Some(negotiation) = self.legs.get_mut(&leg).map(|leg| &mut leg.negotiation) else {
+            return;
+        };
+        let exchange = std::mem::replace(&mut negotiation.exchange, Exchange::Idle);
+        let Exchange::Theirs { request, offer } = exchange else {
+            negotiation.exchange = exchange;
+            return;
+        };
+        let Some(audio) = offer.audio() else {
+            return self.refuse_reinvite(leg, request, 488);
+        };
+        let held = self.holds_of(id);
+        self.settle(id, side, leg, request, offer, &audio, None);
+        self.note_holds(now, id, held);
+    }
+
+    /// 200 with our answer.
+    fn accept(
+        &mut self,
+        id: LegId,
+        request: RequestId,
+        offer: SessionDescription,
+        other: Option<Format>,
+        allowed: Direction,
+    ) -> Result<(), NotAcceptable> {
+        let codecs = self.settings.codecs.clone();
+        let leg = self.legs.get_mut(&id).ok_or(NotAcceptable)?;
+        let address = leg.local.ok_or(NotAcceptable)?;
+        let sdp = leg
+            .negotiation
+            .answer(id, address, offer, &codecs, other.as_ref(), allowed)?;
+        self.configure(id);
+        self.signal(id, SignalCommand::AcceptReinvite { request, sdp });
+        Ok(())
+    }
+
+    /// A re-INVITE without an offer: our 200 carries one, of all that we would speak.
+    fn offer_in_answer(&mut self, id: LegId, request: RequestId) {
+        let Some(leg) = self.legs.get(&id) else {
+            return;
+        };
+        let theirs = leg.negotiation.their_formats();
+        let formats = self.formats_for(id, &theirs);
+        let Some(leg) = self.legs.get_mut(&id) else {
+            return;
+        };
+        let Some(address) = leg.local else {
+            return self.refuse_reinvite(id, request, 488);
+        };
+        let negotiation = &mut leg.negotiation;
+        let sdp = negotiation.make_offer(id, address, formats, Direction::SendRecv, None);
+        negotiation.exchange = Exchange::OfferedInAnswer {
+            request,
+            offer: sdp.clone(),
+        };
+        self.signal(id, SignalCommand::AcceptReinvite { request, sdp });
+    }
+
+    /// The ACK brought the answer to our offer: what it changes, the other party follows.
+    pub(in crate::control) fn reinvite_acknowledged(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        side: Side,
+        acknowledged: RequestId,
+        sdp: Option<SessionDescription>,
+    ) {
+        let Some(leg) = self.party_leg(id, side) else {
+            return;
+        };
+        let Some(negotiation) = self.legs.get_mut(&leg).map(|leg| &mut leg.negotiation) else {
+            return;
+        };
+        let Exchange::OfferedInAnswer { request, offer } = &negotiation.exchange else {
+            return;
+        };
+        if *request != acknowledged {
+            return;
+        }
+        let offer = offer.clone();
+        negotiation.exchange = Exchange::Idle;
+        let held = self.holds_of(id);
+        if let Some(answer) = sdp
+            && self.take_reinvite_answer(leg, offer, answer).is_ok()
+            && self.holds_of(id) != held
+        {
+            self.follow(now, id, side.other());
+            self.note_holds(now, id, held);
+        }
+    }
+
+    /// Brings a party to what the other one now wants.
+    fn follow(&mut self, now: Instant, id: CallId, side: Side) {
+        let holder = self.party_leg(id, side.other());
+        let held = holder
+            .and_then(|leg| self.legs.get(&leg))
+            .is_some_and(|leg| leg.negotiation.holds);
+        let Some(leg) = self.party_leg(id, side) else {
+            return;
+        };
+        let ready = self.legs.get(&leg).is_some_and(|leg| {
+            leg.negotiation.is_idle() && leg.state == LegState::Confirmed(Handshake::Complete)
+        });
+        if !ready {
+            self.timers
+                .set(Owner::Leg(leg), Timer::Retry, now + RETRY_OF_OWNER);
+            return;
+        }
+        let theirs = self
+            .legs
+            .get(&leg)
+            .map(|leg| leg.negotiation.their_formats())
+            .unwrap_or_default();
+        let formats = self.formats_for(leg, &theirs);
+        self.reinvite(
+            now,
+            leg,
+            formats,
+            Direction::of(true, !held),
+            Purpose::Follow,
+        );
+    }
+
+    /// Frees a party from a hold whose holder is gone.
+    pub(in crate::control) fn resume(&mut self, now: Instant, id: CallId, side: Side) {
+        let held = self
+            .party_leg(id, side)
+            .and_then(|leg| self.legs.get(&leg))
+            .is_some_and(|leg| {
+                matches!(leg.negotiation.flow, Flow::SendOnly | Flow::Neither)
+                    && !leg.negotiation.holds
+            });
+        if held {
+            self.follow(now, id, side);
+        }
+    }
+
+    /// Nothing was heard of our re-INVITE, not even that it failed: the dialog is given up.
+    pub(in crate::control) fn reinvite_expired(&mut self, now: Instant, leg: LegId) {
+        let Some((id, side)) = self.place_of(leg) else {
+            return;
+        };
+        let Some(Exchange::Ours { request, .. }) =
+            self.legs.get(&leg).map(|leg| &leg.negotiation.exchange)
+        else {
+            return;
+        };
+        let request = *request;
+        self.signal(leg, SignalCommand::HangUp { reason: None });
+        self.reinvite_answered(now, id, side, request, Err(408));
+    }
+
+    /// Another attempt at what met a re-INVITE of theirs.
+    pub(in crate::control) fn reinvite_again(&mut self, now: Instant, leg: LegId) {
+        if let Some((id, side)) = self.place_of(leg) {
+            self.follow(now, id, side);
+        }
+    }
+
+    fn refuse_reinvite(&mut self, leg: LegId, request: RequestId, status: u16) {
+        self.signal(leg, SignalCommand::RefuseReinvite { request, status });
+    }
+
+    /// The one who asked keeps what it had.
+    fn withdraw_theirs(&mut self, leg: LegId, status: u16) {
+        let Some(negotiation) = self.legs.get_mut(&leg).map(|leg| &mut leg.negotiation) else {
+            return;
+        };
+        if let Exchange::Theirs { request, .. } = negotiation.exchange {
+            negotiation.exchange = Exchange::Idle;
+            self.refuse_reinvite(leg, request, status);
+        }
+    }
+
+    /// Tells supervision of holds that began or ended, and sees to the music.
+    fn note_holds(&mut self, now: Instant, id: CallId, before: [bool; 2]) {
+        let after = self.holds_of(id);
+        for (index, side) in [Side::User, Side::Pupil].into_iter().enumerate() {
+            if before[index] != after[index] {
+                self.party_held(now, id, side);
+            }
+        }
+        if before != after {
+            // Who is held has a right to silence; the watchdog begins anew for both.
+            self.watch(id);
+            self.mix(id);
+        }
+        self.entertain(id);
+    }
+
+    fn holds_of(&self, id: CallId) -> [bool; 2] {
+        [Side::User, Side::Pupil].map(|side| {
+            self.calls
+                .get(&id)
+                .is_some_and(|call| self.holds(call, side))
+        })
+    }
+
+    /// What a leg said last of its direction.
+    fn direction_of(&self, leg: LegId) -> Option<Direction> {
+        let theirs = self.legs.get(&leg)?.negotiation.theirs.as_ref()?;
+        theirs.audio().map(|audio| audio.direction)
+    }
+
+    fn party_leg(&self, id: CallId, side: Side) -> Option<LegId> {
+        self.calls.get(&id)?.party(side).leg
+    }
+
+    fn other_codec(&self, id: CallId, side: Side) -> Option<Format> {
+        self.spoken_by(self.party_leg(id, side.other())?)
+    }
+
+    fn place_of(&self, leg: LegId) -> Option<(CallId, Side)> {
+        self.calls
+            .values()
+            .filter(|call| call.legs.contains(&leg))
+            .find_map(|call| Some((call.id, call.side_of(leg)?)))
+    }
+}
+
+/// Whose business an offer in a re-INVITE is.
+enum Passage {
+    /// Nobody's but ours.
+    Local,
+    /// The other party's too.
+    Through(LegId),
+    /// It would be the other party's, but there is none to ask.
+    Alone,
+    /// The other party is in the middle of an exchange of its own.
+    Glare,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,153 @@
+//! One stream of keys out of three: telephone-event, the tone in the audio and SIP INFO.
+//!
+//! A phone or a gateway may send one press by more than one of them, a little apart and in any
+//! order. Reports of the same key from different sources within [`SAME_PRESS`] are one press;
+//! two reports from one source are two presses, however close, because each source has already
+//! counted for itself.
+
+use std::time::{Duration, Instant};
+
+use crate::media::dtmf::{Digit, DigitSource};
+
+/// How far apart two sources may report one press (PRODUCT.md 2.5).
+pub const SAME_PRESS: Duration = Duration::from_millis(250);
+
+/// Presses that may still be reported by another source. Nobody presses more keys than this within
+/// [`SAME_PRESS`]; were it to happen, the oldest is forgotten and might count twice.
+const MAX_RECENT: usize = 16;
+
+/// The keys of one leg.
+#[derive(Debug, Default)]
+pub struct Keys {
+    recent: Vec<Press>,
+}
+
+#[derive(Debug)]
+struct Press {
+    digit: Digit,
+    last_report: Instant,
+    by: Vec<DigitSource>,
+}
+
+/// Whether a report is a press of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reported {
+    New,
+    /// The press that another source reported before.
+    Again,
+}
+
+impl Keys {
+    pub fn handle_report(&mut self, now: Instant, digit: Digit, source: DigitSource) -> Reported {
+        self.recent
+            .retain(|press| now.saturating_duration_since(press.last_report) <= SAME_PRESS);
+
+        // The oldest press that this source has not reported yet: sources keep their own order.
+        let known = self
+            .recent
+            .iter_mut()
+            .find(|press| press.digit == digit && !press.by.contains(&source));
+        if let Some(press) = known {
+            press.last_report = now;
+            press.by.push(source);
+            return Reported::Again;
+        }
+
+        if self.recent.len() == MAX_RECENT {
+            self.recent.remove(0);
+        }
+        self.recent.push(Press {
+            digit,
+            last_report: now,
+            by: vec![source],
+        });
+        Reported::New
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use DigitSource::{Event, InBand, Info};
+
+    const SOURCES: [DigitSource; 3] = [Event, InBand, Info];
+
+    #[test]
+    fn one_press_by_two_sources_counts_once_in_any_order() {
+        for first in SOURCES {
+            for second in SOURCES.into_iter().filter(|source| *source != first) {
+                for apart in [0, 1, 100, 250] {
+                    assert_eq!(
+                        counted(&[(0, '4', first), (apart, '4', second)]),
+                        "4",
+                        "{first:?} {second:?} {apart}"
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_press_by_all_three_sources_counts_once() {
+        assert_eq!(
+            counted(&[(0, '4', Info), (60, '4', InBand), (90, '4', Event)]),
+            "4"
+        );
+    }
+
+    #[test]
+    fn two_presses_by_one_source_count_twice_however_close() {
+        for source in SOURCES {
+            assert_eq!(counted(&[(0, '4', source), (60, '4', source)]), "44");
+        }
+    }
+
+    #[test]
+    fn two_presses_by_two_sources_count_twice() {
+        assert_eq!(
+            counted(&[
+                (0, '4', Event),
+                (80, '4', InBand),
+                (140, '4', Event),
+                (220, '4', InBand),
+            ]),
+            "44"
+        );
+        assert_eq!(
+            counted(&[
+                (0, '4', Event),
+                (120, '4', Event),
+                (150, '4', InBand),
+                (270, '4', InBand),
+            ]),
+            "44"
+        );
+    }
+
+    #[test]
+    fn sources_further_apart_than_the_limit_count_twice() {
+        assert_eq!(counted(&[(0, '4', Event), (251, '4', InBand)]), "44");
+    }
+
+    #[test]
+    fn different_keys_never_hide_one_another() {
+        assert_eq!(
+            counted(&[(0, '4', Event), (10, '#', InBand), (20, '5', Info)]),
+            "4#5"
+        );
+    }
+
+    fn counted(reports: &[(u64, char, DigitSource)]) -> String {
+        let start = Instant::now();
+        let mut keys = Keys::default();
+        reports
+            .iter()
+            .filter(|(at, key, source)| {
+                let digit = Digit::from_char(*key).unwrap();
+                let now = start + Duration::from_millis(*at);
+                keys.handle_report(now, digit, *source) == Reported::New
+            })
+            .map(|(_, key, _)| *key)
+            .collect()
+    }
+}

@@ -1,0 +1,589 @@
+//! A supervisor's phone: one leg, what it is doing, and the hooks by which the rest of control
+//! tells it what happened.
+//!
+//! ```text
+//!             PIN wanted                several calls, or none
+//! Greeting ───────────▶ EnteringPin ──────────┐
+//!    │                       │                ▼
+//!    │                       └─────────▶ ChoosingCall ◀──────────┐ the call ended,
+//!    │ one call, or a ticket │             │      ▲ refused       │ or the next one is gone
+//!    └───────────────────────┴─────────▶ Joining ─┴─▶ Supervising ┘
+//!    every state ──▶ Leaving: the last prompt plays, then BYE
+//! ```
+//!
+//! The states are handled in files of their own: `dial_in` (Greeting, EnteringPin), `choosing`,
+//! `joining`, `session`, `takeover`, and `events` for what calls report.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::control::collector::{Collected, DigitCollector, Entry};
+use crate::control::directory::SupervisorEntry;
+use crate::control::input::Signal;
+use crate::control::keys::{Keys, Reported};
+use crate::control::order::Order;
+use crate::control::output::Notice;
+use crate::control::policy::Coaching;
+use crate::control::record::Source;
+use crate::control::refusal::ErrorCode;
+use crate::control::ringing::Ringing;
+use crate::control::role::Supervision;
+use crate::control::speech::{self, Sentence};
+use crate::control::switchboard::Switchboard;
+use crate::control::timers::{Owner, Timer};
+use crate::id::{CallId, Generation, Language, LegId, PlayId, RecordId, RequestId, SessionId};
+use crate::media::command::{Command, Ducking, Event, Sound};
+use crate::media::dtmf::{Digit, DigitSource};
+use crate::media::matrix::Seat;
+use crate::wire::sdp::SessionDescription;
+
+/// Commands that wait for the one before them. A person does not type more ahead; further ones are
+/// answered 9010.
+pub const MAX_REQUESTS: usize = 8;
+
+/// One supervisor's phone leg and what they are doing with it.
+#[derive(Debug)]
+pub struct Supervisor {
+    pub leg: LegId,
+    pub who: Caller,
+    pub state: State,
+    pub keys: Keys,
+    pub collector: DigitCollector,
+    /// Commands that wait: they are processed one at a time, in order.
+    pub requests: VecDeque<Request>,
+    /// The prompt that the next key cuts short.
+    pub playing: Option<PlayId>,
+    /// Keys are ignored until then.
+    pub deaf_until: Option<Instant>,
+}
+
+/// Who is on the line, as far as it was told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    pub organisation: Arc<str>,
+    /// The supervisor's user name; `None`: a stranger, to be told so.
+    pub user: Option<Arc<str>>,
+    /// What the caller ID shows, for the audit of strangers.
+    pub number: Arc<str>,
+    /// Where the call came from: a lock counts for one supervisor on one trunk.
+    pub trunk: Option<Arc<str>>,
+    pub language: Language,
+}
+
+#[derive(Debug)]
+pub enum State {
+    /// The port is being opened, or the answer of a delayed offer is awaited.
+    Greeting {
+        welcome: Welcome,
+        /// What their INVITE offered, until it is answered.
+        offer: Option<SessionDescription>,
+    },
+    EnteringPin {
+        /// The question that the store has not answered yet.
+        checking: Option<RequestId>,
+        then: AfterPin,
+    },
+    ChoosingCall(ChoosingCall),
+    Joining(Joining),
+    Supervising(Session),
+    /// A last prompt plays; then BYE.
+    Leaving,
+    /// A phone of the supervisor's that we ring: see `callback`.
+    Ringing(Ringing),
+}
+
+/// What happens when the phone is connected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Welcome {
+    Refuse(ErrorCode),
+    AskForPin,
+    /// Refused, and the registered phone is rung instead.
+    CallBack,
+    ChooseCall,
+}
+
+/// Where the right PIN leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterPin {
+    ChooseCall,
+    /// Into the call that this phone was rung for.
+    CalledBack(SessionId),
+}
+
+#[derive(Debug, Default)]
+pub struct ChoosingCall {
+    /// The session that has just ended: for [`GRACE`] its commands still belong to it.
+    pub ended: Option<Ended>,
+    /// What `#` alone tries once more.
+    pub retry: Option<CallId>,
+    /// The menu is said when what is being said ends.
+    pub menu_due: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    pub call: CallId,
+    pub session: SessionId,
+    pub supervision: Supervision,
+    pub at: Instant,
+}
+
+/// On the way into a call.
+#[derive(Debug)]
+pub struct Joining {
+    pub session: SessionId,
+    pub call: CallId,
+    pub seat: Seat,
+    /// A conference stood before this request: a failure is 9012, not 9015.
+    pub in_conference: bool,
+    pub step: Step,
+    pub coaching: Coaching,
+    /// The row that says it was asked for.
+    pub record: RecordId,
+    pub via: Source,
+    pub announced: Announced,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Convening,
+    /// To the shard of the call.
+    Moving,
+    Seating,
+    Mixing(Generation),
+}
+
+/// Whether the supervisor was told that another call comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Announced {
+    No,
+    NextCall,
+    HelpAccepted,
+}
+
+/// One supervisor attached to one call.
+#[derive(Debug)]
+pub struct Session {
+    pub id: SessionId,
+    pub call: CallId,
+    pub seat: Seat,
+    /// What is in force.
+    pub supervision: Supervision,
+    pub coaching: Coaching,
+    pub started_at: Instant,
+    /// The role change that waits for its matrix.
+    pub change: Option<Change>,
+    /// Said once every row of the session is durable.
+    pub confirming: Vec<Sentence>,
+    pub unrecorded: Vec<RecordId>,
+    /// The command that wants to be given twice.
+    pub asked: Option<Order>,
+    /// "The call has ended." was said while the last leg still stands.
+    pub told_ended: bool,
+    /// The supervisor's phone fell silent after a takeover, and the customer hears music.
+    pub music: bool,
+}
+
+#[derive(Debug)]
+pub struct Change {
+    pub wanted: Supervision,
+    pub generation: Generation,
+    pub via: Via,
+}
+
+/// A command that waits for its turn.
+#[derive(Debug)]
+pub enum Request {
+    Keys { entry: Entry, at: Instant },
+    Order { order: Order, via: Via },
+}
+
+/// Where an order came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Via {
+    pub source: Source,
+    /// What was pressed, as `4#`.
+    pub detail: Option<Arc<str>>,
+    /// Who waits for a reply.
+    pub request: Option<RequestId>,
+    /// The last key, or the click.
+    pub at: Instant,
+}
+
+/// What a supervisor's leg, or the desk, waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SupervisorTimer {
+    /// The next key of an entry.
+    InterDigit,
+    /// Any key at all, in the menu and at the PIN.
+    Idle,
+    /// The conference, the move or the seat.
+    Join,
+    /// The matrix of a role change.
+    Change,
+    /// The second press of `7#` or `1#`.
+    Confirm,
+    /// The Pupil's BYE after a takeover.
+    Overlap,
+    /// The last prompt.
+    Goodbye,
+    /// A phone that we ring.
+    Ring,
+    /// The conference of a call-me.
+    Reserve(SessionId),
+    /// A help request that nobody takes.
+    Help(crate::id::HelpId),
+}
+
+/// How long the menu and the PIN wait for a key.
+pub const IDLE: Duration = Duration::from_secs(30);
+/// For how long a command belongs to the session that has ended.
+pub const GRACE: Duration = Duration::from_secs(5);
+/// How long a conference may take to stand, and a supervisor to be seated in it.
+pub const JOIN_LIMIT: Duration = Duration::from_secs(2);
+/// How long the second `7#` may take.
+pub const CONFIRM_WITHIN: Duration = Duration::from_secs(5);
+/// Between the mix in which the User hears the supervisor and the Pupil's BYE.
+pub const OVERLAP: Duration = Duration::from_millis(250);
+/// The longest a last prompt may take before BYE, should its end never be reported.
+pub const GOODBYE_LIMIT: Duration = Duration::from_secs(15);
+/// Silence of a supervisor's phone: first the role falls, then the session ends.
+pub const MEDIA_WATCH: [Option<Duration>; 2] =
+    [Some(Duration::from_secs(30)), Some(Duration::from_secs(60))];
+
+/// Whether a call goes on after one of its parties has left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AfterLeaving {
+    /// The other party is hung up.
+    Ends,
+    /// A supervisor keeps the other party company.
+    Stays,
+}
+
+impl Supervisor {
+    pub fn new(leg: LegId, who: Caller, state: State) -> Self {
+        Self {
+            leg,
+            who,
+            state,
+            keys: Keys::default(),
+            collector: DigitCollector::default(),
+            requests: VecDeque::new(),
+            playing: None,
+            deaf_until: None,
+        }
+    }
+
+    pub fn session(&self) -> Option<&Session> {
+        match &self.state {
+            State::Supervising(session) => Some(session),
+            State::Greeting { .. }
+            | State::EnteringPin { .. }
+            | State::ChoosingCall(_)
+            | State::Joining(_)
+            | State::Leaving
+            | State::Ringing(_) => None,
+        }
+    }
+
+    pub fn session_mut(&mut self) -> Option<&mut Session> {
+        match &mut self.state {
+            State::Supervising(session) => Some(session),
+            State::Greeting { .. }
+            | State::EnteringPin { .. }
+            | State::ChoosingCall(_)
+            | State::Joining(_)
+            | State::Leaving
+            | State::Ringing(_) => None,
+        }
+    }
+}
+
+impl Switchboard {
+    pub(in crate::control) fn session(&self, leg: LegId) -> Option<&Session> {
+        self.supervisors.get(&leg)?.session()
+    }
+
+    pub(in crate::control) fn session_mut(&mut self, leg: LegId) -> Option<&mut Session> {
+        self.supervisors.get_mut(&leg)?.session_mut()
+    }
+
+    /// The directory's entry of whoever is on this leg, as it stands now.
+    pub(in crate::control) fn entry(&self, leg: LegId) -> Option<SupervisorEntry> {
+        let who = &self.supervisors.get(&leg)?.who;
+        let key = (who.organisation.clone(), who.user.clone()?);
+        self.directory.supervisors.get(&key).cloned()
+    }
+
+    /// Speaks to this supervisor alone; cuts short what was being said.
+    pub(in crate::control) fn say(&mut self, leg: LegId, sentences: &[Sentence]) {
+        let sounds: Vec<Sound> = sentences
+            .iter()
+            .flat_map(|sentence| speech::sounds(&self.settings, sentence))
+            .collect();
+        self.play(leg, sounds);
+    }
+
+    pub(in crate::control) fn play(&mut self, leg: LegId, sounds: Vec<Sound>) {
+        let play = self.next_play();
+        let Some(supervisor) = self.supervisors.get_mut(&leg) else {
+            return;
+        };
+        supervisor.playing = Some(play);
+        let language = supervisor.who.language;
+        self.leg_command(
+            leg,
+            Command::Play {
+                leg,
+                play,
+                sounds,
+                language,
+                ducking: Ducking::Duck,
+            },
+        );
+    }
+
+    /// Refuses a request: spoken to the one who asked, counted, and nothing else.
+    pub(in crate::control) fn notify_refused(&mut self, code: ErrorCode) {
+        self.notify(Notice::Refused(code));
+    }
+
+    /// A last sentence, then BYE.
+    pub(in crate::control) fn take_leave(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        sentences: &[Sentence],
+    ) {
+        self.abandon(now, leg, "refused");
+        self.drop_requests(leg);
+        let Some(supervisor) = self.supervisors.get_mut(&leg) else {
+            return;
+        };
+        supervisor.state = State::Leaving;
+        self.timers.forget(Owner::Supervisor(leg));
+        self.say(leg, sentences);
+        self.wake(leg, SupervisorTimer::Goodbye, now + GOODBYE_LIMIT);
+    }
+
+    pub(in crate::control) fn wake(&mut self, leg: LegId, timer: SupervisorTimer, at: Instant) {
+        self.timers
+            .set(Owner::Supervisor(leg), Timer::Supervisor(timer), at);
+    }
+
+    pub(in crate::control) fn let_sleep(&mut self, leg: LegId, timer: SupervisorTimer) {
+        self.timers
+            .clear(Owner::Supervisor(leg), Timer::Supervisor(timer));
+    }
+
+    /// A signal on a leg owned by a supervisor; the leg's own state has followed it already.
+    pub(in crate::control) fn supervisor_signal(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        signal: Signal,
+    ) {
+        match signal {
+            Signal::KeyInfo { digit } => self.supervisor_key(now, leg, digit, DigitSource::Info),
+            Signal::Acknowledged { sdp } => self.supervisor_acknowledged(now, leg, sdp),
+            Signal::NeverAcknowledged => self.hang_up_supervisor(now, leg, "never_acknowledged"),
+            Signal::Reinvited { request, sdp } => {
+                self.supervisor_reinvited(now, leg, request, sdp);
+            }
+            Signal::ReinviteAcknowledged { sdp, .. } => {
+                self.supervisor_reinvite_acknowledged(now, leg, sdp);
+            }
+            Signal::Referred { request, .. } => self.refuse_transfer(leg, request),
+            Signal::Answered { sdp } => self.device_answered(now, leg, sdp),
+            // The leg's end comes as a departure, and we re-INVITE no supervisor.
+            Signal::Invited(_)
+            | Signal::Progressed { .. }
+            | Signal::Cancelled
+            | Signal::Failed { .. }
+            | Signal::ReinviteAnswered { .. }
+            | Signal::HungUp { .. }
+            | Signal::HangUpDone
+            | Signal::Lost => {}
+        }
+    }
+
+    /// An event that names a leg owned by a supervisor (`Opened` has been noted in the leg).
+    pub(in crate::control) fn supervisor_media(&mut self, now: Instant, leg: LegId, event: Event) {
+        match event {
+            Event::Opened { .. } => self.supervisor_port_opened(now, leg),
+            Event::OpenFailed { .. } => self.supervisor_port_failed(now, leg),
+            Event::DigitPressed { digit, source, .. } => {
+                self.supervisor_key(now, leg, digit, source);
+            }
+            Event::PlayEnded { play, .. } => self.supervisor_play_ended(now, leg, play),
+            Event::Seated { bridge, seat, .. } => self.supervisor_seated(now, leg, bridge, seat),
+            Event::SeatRefused { .. } => self.supervisor_not_seated(now, leg),
+            Event::Attached { .. } => self.supervisor_attached(now, leg),
+            Event::MediaSilent { lasting, .. } => self.supervisor_silent(now, leg, lasting),
+            Event::MediaHeard { .. } => self.supervisor_heard(now, leg),
+            // `Detached` is the first half of a move, which the edge carries out; `Closed` tells
+            // the call's record only. The rest names no leg.
+            Event::Detached { .. }
+            | Event::Closed { .. }
+            | Event::Convened { .. }
+            | Event::ConveneRefused { .. }
+            | Event::MatrixInForce { .. }
+            | Event::FenceViolated { .. } => {}
+        }
+    }
+
+    /// A deadline of `Owner::Supervisor` or `Owner::Desk`.
+    pub(in crate::control) fn supervisor_timeout(
+        &mut self,
+        now: Instant,
+        owner: Owner,
+        timer: Timer,
+    ) {
+        match (owner, timer) {
+            (Owner::Supervisor(leg), Timer::Supervisor(timer)) => match timer {
+                SupervisorTimer::InterDigit => self.entry_expired(now, leg),
+                SupervisorTimer::Idle => self.nobody_there(now, leg),
+                SupervisorTimer::Join => self.join_timed_out(now, leg),
+                SupervisorTimer::Change => self.change_timed_out(now, leg),
+                SupervisorTimer::Confirm => self.not_confirmed(now, leg),
+                SupervisorTimer::Overlap => self.overlap_over(now, leg),
+                SupervisorTimer::Goodbye => self.hang_up_supervisor(now, leg, "goodbye"),
+                SupervisorTimer::Ring => self.device_rang_out(now, leg),
+                SupervisorTimer::Help(_) | SupervisorTimer::Reserve(_) => {}
+            },
+            (Owner::Desk, Timer::Supervisor(SupervisorTimer::Help(help))) => {
+                self.help_expired(now, help);
+            }
+            (Owner::Desk, Timer::Supervisor(SupervisorTimer::Reserve(session))) => {
+                self.reservation_failed(now, session);
+            }
+            (Owner::Supervisor(_) | Owner::Desk | Owner::Call(_) | Owner::Leg(_), _) => {}
+        }
+    }
+
+    /// One report of a key, by whatever way it came.
+    pub(in crate::control) fn supervisor_key(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        digit: Digit,
+        source: DigitSource,
+    ) {
+        let Some(supervisor) = self.supervisors.get_mut(&leg) else {
+            return;
+        };
+        if supervisor.keys.handle_report(now, digit, source) == Reported::Again {
+            return;
+        }
+        self.notify(Notice::DigitCounted(source));
+        if self.ringing_key(now, leg, digit) {
+            return;
+        }
+        self.cut_prompt_short(leg);
+        self.keep_awake(now, leg);
+
+        let Some(supervisor) = self.supervisors.get_mut(&leg) else {
+            return;
+        };
+        let collected = supervisor.collector.handle_digit(now, digit);
+        self.watch_entry(leg);
+        match collected {
+            Some(Collected::Entry(entry)) => self.entry_typed(now, leg, entry),
+            Some(Collected::Cleared) => self.entry_cleared(now, leg),
+            None if digit == Digit::STAR => self.star_pressed(now, leg),
+            None => {}
+        }
+    }
+
+    fn cut_prompt_short(&mut self, leg: LegId) {
+        let Some(supervisor) = self.supervisors.get_mut(&leg) else {
+            return;
+        };
+        // A last word is spoken to its end: the BYE waits for it.
+        if !matches!(supervisor.state, State::Leaving) && supervisor.playing.take().is_some() {
+            self.leg_command(leg, Command::StopPlay { leg });
+        }
+    }
+
+    fn watch_entry(&mut self, leg: LegId) {
+        let deadline = self
+            .supervisors
+            .get(&leg)
+            .and_then(|supervisor| supervisor.collector.poll_timeout());
+        match deadline {
+            Some(at) => self.wake(leg, SupervisorTimer::InterDigit, at),
+            None => self.let_sleep(leg, SupervisorTimer::InterDigit),
+        }
+    }
+
+    fn entry_expired(&mut self, now: Instant, leg: LegId) {
+        let Some(supervisor) = self.supervisors.get_mut(&leg) else {
+            return;
+        };
+        if let Some(Collected::Cleared) = supervisor.collector.handle_timeout(now) {
+            self.entry_cleared(now, leg);
+        }
+    }
+
+    fn entry_cleared(&mut self, now: Instant, leg: LegId) {
+        self.play(leg, vec![speech::CLEARED]);
+        self.star_pressed(now, leg);
+    }
+
+    fn entry_typed(&mut self, now: Instant, leg: LegId, entry: Entry) {
+        let Some(supervisor) = self.supervisors.get_mut(&leg) else {
+            return;
+        };
+        match &supervisor.state {
+            State::EnteringPin { .. } => self.pin_typed(now, leg, entry),
+            State::ChoosingCall(_) => self.choice_typed(now, leg, &entry),
+            State::Joining(_) | State::Supervising(_) => {
+                self.queue_request(now, leg, Request::Keys { entry, at: now });
+            }
+            State::Greeting { .. } | State::Leaving | State::Ringing(_) => {}
+        }
+    }
+
+    /// Puts a command behind those that wait, and processes what can be.
+    pub(in crate::control) fn queue_request(&mut self, now: Instant, leg: LegId, request: Request) {
+        let Some(supervisor) = self.supervisors.get_mut(&leg) else {
+            return;
+        };
+        if supervisor.requests.len() < MAX_REQUESTS {
+            supervisor.requests.push_back(request);
+            self.process_requests(now, leg);
+        } else {
+            self.turn_away(leg, request);
+        }
+    }
+
+    fn supervisor_play_ended(&mut self, now: Instant, leg: LegId, play: PlayId) {
+        let Some(supervisor) = self.supervisors.get_mut(&leg) else {
+            return;
+        };
+        if supervisor.playing != Some(play) {
+            return;
+        }
+        supervisor.playing = None;
+        match &mut supervisor.state {
+            State::Leaving => self.hang_up_supervisor(now, leg, "goodbye"),
+            State::ChoosingCall(choosing) if choosing.menu_due => {
+                choosing.menu_due = false;
+                self.say_menu(now, leg, &[]);
+            }
+            State::Greeting { .. }
+            | State::EnteringPin { .. }
+            | State::ChoosingCall(_)
+            | State::Joining(_)
+            | State::Supervising(_)
+            | State::Ringing(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+pub(in crate::control) mod harness;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! Taking the call, and ending it for everyone.
+//!
+//! In a takeover the customer hears the supervisor first and loses the agent afterwards: the
+//! Pupil's BYE follows [`OVERLAP`](crate::control::supervisor::OVERLAP) after the mix in which the
+//! User hears the supervisor came into force. From then on the supervisor is the other end of the
+//! customer's call: when they leave, it ends.
+
+use std::time::Instant;
+
+use crate::control::call::Call;
+use crate::control::order::Order;
+use crate::control::policy;
+use crate::control::record::Outcome;
+use crate::control::role::Supervision;
+use crate::control::settings::OnAgentHangUp;
+use crate::control::speech::Sentence;
+use crate::control::supervisor::Via;
+use crate::control::switchboard::{Switchboard, reason};
+use crate::id::{CallId, LegId};
+
+impl Switchboard {
+    /// The customer has heard the supervisor for long enough: the agent is released.
+    pub(in crate::control) fn overlap_over(&mut self, now: Instant, leg: LegId) {
+        let pupil = self
+            .session(leg)
+            .filter(|session| session.supervision == Supervision::TakenOver)
+            .and_then(|session| self.calls.get(&session.call))
+            .and_then(|call| call.pupil.leg);
+        if let Some(pupil) = pupil {
+            self.end_leg(now, pupil, 480, Some(reason(200, "Call taken over")));
+        }
+    }
+
+    /// Whether a supervisor in the call keeps the User company when the Pupil is gone.
+    pub(in crate::control) fn company_stays(&self, call: &Call) -> bool {
+        let Some(conference) = &call.conference else {
+            return false;
+        };
+        conference
+            .members
+            .values()
+            .filter(|member| member.leg.is_some())
+            .any(|member| match member.supervision {
+                Supervision::TakenOver => true,
+                Supervision::Barged => {
+                    self.settings.on_agent_hangup_in_barge == OnAgentHangUp::Stay
+                }
+                Supervision::Monitoring | Supervision::Coaching(_) => false,
+            })
+    }
+
+    /// After a supervisor has left: a User whom nobody is talking to any more is hung up.
+    pub(in crate::control) fn end_if_deserted(&mut self, now: Instant, id: CallId) {
+        let Some(call) = self.calls.get(&id) else {
+            return;
+        };
+        let pupil_there = call
+            .pupil
+            .leg
+            .and_then(|leg| self.legs.get(&leg))
+            .is_some_and(|leg| leg.is_confirmed());
+        if call.is_talking() && !pupil_there && !self.company_stays(call) {
+            self.end_call(now, id, "supervisor left", None);
+        }
+    }
+
+    /// `7#`: asks first, and the same once more ends the call for everyone.
+    pub(in crate::control) fn ask_or_hang_up(
+        &mut self,
+        now: Instant,
+        leg: LegId,
+        via: Via,
+        confirmed: bool,
+    ) {
+        let Some(entry) = self.entry(leg) else {
+            return;
+        };
+        if let Err(code) = policy::may_hang_up(&entry) {
+            return self.refuse_order(leg, Order::HangUp.action(), None, &via, code);
+        }
+        if !confirmed {
+            return self.ask_again(now, leg, Order::HangUp, Sentence::HangUpConfirm);
+        }
+        let Some(session) = self.session(leg) else {
+            return;
+        };
+        let call = session.call;
+        self.audit_of(leg, via.source, Order::HangUp.action())
+            .call(Some(call))
+            .session(Some(session.id))
+            .detail(via.detail)
+            .roles(Some(session.supervision), None)
+            .outcome(Outcome::Done)
+            .record(self);
+        self.hang_up_everyone(now, call);
+    }
+
+    /// Tells every supervisor of the call, and ends it.
+    pub(in crate::control) fn hang_up_everyone(&mut self, now: Instant, call: CallId) {
+        for leg in self.supervisors_of(call) {
+            if let Some(session) = self.session_mut(leg) {
+                session.told_ended = true;
+                session.confirming.clear();
+                self.say(leg, &[Sentence::EndedForEveryone]);
+            }
+        }
+        self.end_call(now, call, "ended by supervisor", None);
+    }
+}
+
+#[cfg(test)]
+mod tests;

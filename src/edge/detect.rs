@@ -1,0 +1,134 @@
+//! The command `detect`: the detectors that calls use, over a file.
+
+use std::io::{BufRead, BufReader, BufWriter, Read, Write, stdout};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use audio_codec::BoxedResampler;
+use serde::Deserialize;
+
+use crate::edge::clock;
+use crate::media::dtmf::event::EventReceiver;
+use crate::media::dtmf::tone::{Profile, ToneDetector, ToneEvent};
+use crate::wire::rtp::Header;
+
+/// What the detector hears, in samples per second.
+const RATE_HZ: usize = 8_000;
+
+/// Prints the keys of a WAV file, one to a line: `<onset_ms> <digit> <decided_ms>`. With `events`,
+/// those of RTP packets as JSON lines: `<rtp_timestamp> <digit>`.
+pub fn run(profile: Profile, path: &Path, events: Option<&Path>) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(stdout().lock());
+    match events {
+        Some(events) => hear_events(events, &mut out)?,
+        None => hear_tones(profile, path, &mut out)?,
+    }
+    out.flush()?;
+    Ok(())
+}
+
+/// Feeds the file in frames of 20 ms, as a call does.
+fn hear_tones(profile: Profile, path: &Path, out: &mut impl Write) -> anyhow::Result<()> {
+    let name = path.display();
+    let reader = hound::WavReader::open(path).with_context(|| format!("{name}"))?;
+    let spec = reader.spec();
+    ensure!(
+        spec.channels == 1
+            && spec.bits_per_sample == 16
+            && spec.sample_format == hound::SampleFormat::Int,
+        "{name}: {} channels of {} bits; wanted mono, 16 bits, integer",
+        spec.channels,
+        spec.bits_per_sample,
+    );
+    let rate = spec.sample_rate as usize;
+    if ![8_000, 16_000, 48_000].contains(&rate) {
+        bail!("{name}: {rate} samples per second; wanted 8000, 16000 or 48000");
+    }
+
+    let mut left = reader.len() as usize * 2;
+    // What follows the header is samples; whole frames of them cost less than one at a time.
+    let mut data = reader.into_inner();
+    let mut detector = ToneDetector::new(profile);
+    let mut resampler =
+        BoxedResampler::new(rate, RATE_HZ).map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
+    let mut bytes = vec![0; rate / 50 * 2];
+    let mut frame = Vec::with_capacity(rate / 50);
+    let mut heard = 0;
+    while left > 0 {
+        let count = left.min(bytes.len());
+        data.read_exact(&mut bytes[..count])
+            .with_context(|| format!("{name}: shorter than its header says"))?;
+        left -= count;
+        let samples = bytes[..count]
+            .chunks_exact(2)
+            .map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
+        frame.clear();
+        frame.extend(samples);
+        if rate != RATE_HZ {
+            frame = resampler.resample(&frame);
+        }
+        heard += frame.len();
+        for event in detector.push(&frame) {
+            if let ToneEvent::Pressed {
+                digit,
+                onset_samples_ago,
+                decided_samples_ago,
+            } = event
+            {
+                let ms = |ago: usize| heard.saturating_sub(ago) as f64 / 8.0;
+                let (onset, decided) = (ms(onset_samples_ago), ms(decided_samples_ago));
+                writeln!(out, "{onset:.1} {} {decided:.1}", digit.as_char())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// One RTP packet as it arrived.
+#[derive(Deserialize)]
+struct Line {
+    /// Milliseconds.
+    at: f64,
+    ssrc: u32,
+    pt: u8,
+    seq: u16,
+    ts: u32,
+    m: u8,
+    /// Hexadecimal.
+    payload: String,
+}
+
+/// The payload types of telephone-event in such files, at 8 and at 48 kHz.
+const EVENT_TYPES: [u8; 2] = [101, 102];
+
+fn hear_events(path: &Path, out: &mut impl Write) -> anyhow::Result<()> {
+    let name = path.display();
+    let file = std::fs::File::open(path).with_context(|| format!("{name}"))?;
+    let begun = clock::now();
+    let mut receiver = EventReceiver::new(begun);
+    for (number, line) in BufReader::new(file).lines().enumerate() {
+        let line = line.with_context(|| format!("{name}"))?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let place = || format!("{name}:{}", number + 1);
+        let line: Line = serde_json::from_str(&line).with_context(place)?;
+        if !EVENT_TYPES.contains(&line.pt) {
+            continue;
+        }
+        let payload = hex::decode(&line.payload).with_context(place)?;
+        let header = Header {
+            payload_type: line.pt,
+            marker: line.m != 0,
+            sequence: line.seq,
+            timestamp: line.ts,
+            ssrc: line.ssrc,
+        };
+        let now = begun + Duration::from_secs_f64((line.at / 1_000.0).clamp(0.0, 1e6));
+        if let Some(digit) = receiver.handle_packet(now, &header, &payload) {
+            writeln!(out, "{} {}", line.ts, digit.as_char())?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! What those may hold who look at the running service or ask something of it.
+
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+
+use crate::control::input::{Ask, Operator, Reply};
+use crate::control::output::Notice;
+use crate::control::snapshot::Snapshot;
+
+/// Notices that a slow reader may be behind. Beyond it the oldest are missed, and the reader takes
+/// a fresh snapshot.
+const MAX_NOTICES: usize = 1024;
+
+/// Operators' questions that wait. Beyond it the operator is told that the service is busy.
+const MAX_QUESTIONS: usize = 256;
+
+/// A click or an API call on its way to call control.
+#[derive(Debug)]
+pub struct Question {
+    pub who: Operator,
+    pub ask: Ask,
+    pub answer: oneshot::Sender<Reply>,
+}
+
+/// Call control has more to do than it can: 9010.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the service is busy")]
+pub struct Busy;
+
+/// The view from outside. Cloned freely.
+#[derive(Clone, Debug)]
+pub struct Live {
+    snapshots: watch::Receiver<Arc<Snapshot>>,
+    notices: broadcast::Sender<Notice>,
+    questions: mpsc::Sender<Question>,
+}
+
+/// The other end, which call control's driver holds.
+#[derive(Debug)]
+pub struct LiveSource {
+    pub snapshots: watch::Sender<Arc<Snapshot>>,
+    pub notices: broadcast::Sender<Notice>,
+    pub questions: mpsc::Receiver<Question>,
+}
+
+pub fn live() -> (Live, LiveSource) {
+    let (snapshot_sender, snapshots) = watch::channel(Arc::new(Snapshot::default()));
+    let (notices, _) = broadcast::channel(MAX_NOTICES);
+    let (asking, questions) = mpsc::channel(MAX_QUESTIONS);
+    let live = Live {
+        snapshots,
+        notices: notices.clone(),
+        questions: asking,
+    };
+    let source = LiveSource {
+        snapshots: snapshot_sender,
+        notices,
+        questions,
+    };
+    (live, source)
+}
+
+impl Live {
+    /// The service as it is now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.snapshots.borrow().clone()
+    }
+
+    /// The service as it changes.
+    pub fn snapshots(&self) -> watch::Receiver<Arc<Snapshot>> {
+        self.snapshots.clone()
+    }
+
+    /// What happens from now on.
+    pub fn notices(&self) -> broadcast::Receiver<Notice> {
+        self.notices.subscribe()
+    }
+
+    /// Asks call control and waits for the answer: for a role, until the mix is in force.
+    pub async fn ask(&self, who: Operator, ask: Ask) -> Result<Reply, Busy> {
+        let (answer, reply) = oneshot::channel();
+        self.questions
+            .try_send(Question { who, ask, answer })
+            .map_err(|_| Busy)?;
+        reply.await.map_err(|_| Busy)
+    }
+}

@@ -1,0 +1,137 @@
+//! people.toml: organisations, their pools, agents and supervisors, checked while they are read.
+//!
+//! The file is declarative: [`crate::edge::store::Store::apply`] makes the database say the same.
+//! Telephone numbers leave here as E.164; what is not one is refused with file and line.
+
+mod entries;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use phonenumber::Mode;
+
+use crate::control::directory::{AgentNotice, Permissions};
+use crate::wire::document::{self, Complaint, Item};
+
+/// What the whole file says, by organisation id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct People {
+    pub organisations: BTreeMap<String, Organisation>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Organisation {
+    pub name: String,
+    pub supervising_numbers: Vec<String>,
+    pub supervision: bool,
+    pub agent_notice: Option<AgentNotice>,
+    pub help_keys: bool,
+    pub pools: BTreeMap<String, Pool>,
+    /// By extension.
+    pub agents: BTreeMap<String, Agent>,
+    /// By user name.
+    pub supervisors: BTreeMap<String, Supervisor>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    pub agent_notice: Option<AgentNotice>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agent {
+    pub name: String,
+    pub pools: Vec<String>,
+    pub contact: Option<String>,
+    pub agent_notice: Option<AgentNotice>,
+    /// Of the registration, and for signing in.
+    pub password: Option<Secret>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supervisor {
+    pub name: String,
+    /// E.164.
+    pub phone: String,
+    pub default_country: Option<String>,
+    pub devices: Vec<String>,
+    pub agent: Option<String>,
+    pub sip_password: Option<Secret>,
+    pub pin: Option<Secret>,
+    pub password: Option<Secret>,
+    pub pools: Vec<String>,
+    pub may: Permissions,
+    pub language: Option<String>,
+}
+
+/// A password or PIN. Its `Debug` prints nothing of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(pub String);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+/// Why there are no people.
+#[derive(Debug, thiserror::Error)]
+pub enum PeopleError {
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Wrong(#[from] Complaint),
+}
+
+impl People {
+    pub fn load(path: &Path) -> Result<Self, PeopleError> {
+        match std::fs::read_to_string(path) {
+            Ok(text) => {
+                let environment = |name: &str| std::env::var(name).ok();
+                let file = path.display().to_string();
+                Ok(Self::parse(&file, &text, &environment)?)
+            }
+            Err(source) => Err(PeopleError::Unreadable {
+                path: path.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// Reads the text of a file that is called `file` in complaints.
+    pub fn parse(
+        file: &str,
+        text: &str,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Complaint> {
+        let mut root = document::parse(file, text, environment)?;
+        let mut people = Self::default();
+        entries::organisations(&mut root, &mut people)?;
+        entries::pools(&mut root, &mut people)?;
+        entries::agents(&mut root, &mut people)?;
+        entries::supervisors(&mut root, &mut people)?;
+        root.finish()?;
+        Ok(people)
+    }
+}
+
+/// A telephone number as E.164. A national one needs its country, and must be one that can exist
+/// there: what is shorter is an extension.
+fn e164(item: &Item, country: Option<&str>) -> Result<String, Complaint> {
+    let expected = "a telephone number such as \"+358401234567\", \
+                    or a national one beside default_country";
+    let country = country.and_then(|country| country.parse().ok());
+    let text = item.text(expected)?;
+    match phonenumber::parse(country, text) {
+        Ok(number) if text.trim_start().starts_with('+') || number.is_valid() => {
+            Ok(number.format().mode(Mode::E164).to_string())
+        }
+        _ => Err(item.expected(expected)),
+    }
+}

@@ -1,0 +1,355 @@
+//! One media thread: wait → receive → handle → send, one shard and its sockets, no lock and no task.
+//!
+//! A thread that has next to nothing to do is woken by each packet. One with work sleeps from tick
+//! to tick and handles all that came meanwhile, which halves the cost of a packet; the more there
+//! is to do, the longer the tick.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroU64;
+use std::time::{Duration, Instant};
+
+use rustix::process::{getpriority_process, setpriority_process};
+use rustix::thread::gettid;
+use rustix::time::{ClockId, clock_gettime};
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tracing::{debug, error, warn};
+
+use crate::edge::clock;
+use crate::edge::rtp::socket::SocketPair;
+use crate::edge::rtp::{Instruction, MediaIo, Moving, Report, Wait};
+use crate::edge::telemetry::{Metrics, PacketDirection};
+use crate::id::{LegId, ShardId};
+use crate::media::command::Event;
+use crate::media::shard::{Channel, PortSlot, Shard};
+
+/// How often a thread looks at its load and tells its counters.
+const WINDOW: Duration = Duration::from_millis(100);
+/// Three times the share of an ordinary thread; a thread that is busy leaves a quarter of its core.
+const PRIORITY: i32 = -5;
+/// How soon reports are offered again that the driver had no room for.
+const RETRY: Duration = Duration::from_millis(2);
+
+pub(crate) struct Worker<Io> {
+    id: ShardId,
+    io: Io,
+    shard: Shard,
+    instructions: rtrb::Consumer<Instruction>,
+    reports: mpsc::Sender<(ShardId, Report)>,
+    /// Reports that found no room: one of the shard's, from which nothing more is taken
+    /// meanwhile, and legs that were given up.
+    held: VecDeque<Report>,
+    /// The slots of legs that are not reported closed.
+    legs: BTreeMap<LegId, PortSlot>,
+    metrics: Metrics,
+    pace: Pace,
+    window: Window,
+}
+
+/// What was measured since the last look.
+struct Window {
+    began: Instant,
+    cpu_at_begin: Duration,
+    received: u64,
+    /// RTP that the kernel did not take.
+    unsent: u64,
+}
+
+/// How a thread waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// Each packet wakes it.
+    Woken,
+    /// It sleeps for this long.
+    Ticks(Duration),
+}
+
+impl Pace {
+    const SHORT: Self = Self::Ticks(Duration::from_millis(2));
+    const LONG: Self = Self::Ticks(Duration::from_millis(5));
+
+    /// A tick of 2 ms is 500 waits a second; below that many packets it costs more than it saves.
+    /// The way back is at another mark than the way there, so that a steady load has a steady pace.
+    fn next(self, packets_per_s: f64, busy: f64) -> Self {
+        match self {
+            Self::Woken if packets_per_s > 1_000.0 => Self::SHORT,
+            Self::Woken => Self::Woken,
+            Self::SHORT if packets_per_s < 500.0 => Self::Woken,
+            Self::SHORT if busy > 0.60 => Self::LONG,
+            Self::LONG if busy < 0.45 => Self::SHORT,
+            ticks @ Self::Ticks(_) => ticks,
+        }
+    }
+}
+
+impl<Io: MediaIo> Worker<Io> {
+    pub(crate) fn new(
+        id: ShardId,
+        io: Io,
+        shard: Shard,
+        instructions: rtrb::Consumer<Instruction>,
+        reports: mpsc::Sender<(ShardId, Report)>,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            id,
+            io,
+            shard,
+            instructions,
+            reports,
+            held: VecDeque::new(),
+            legs: BTreeMap::new(),
+            metrics,
+            pace: Pace::Woken,
+            window: Window::begin(clock::now()),
+        }
+    }
+
+    /// Works until it is told to stop.
+    pub(crate) fn run(mut self) {
+        // A sleep ends when it is due and not when it suits; where that is refused, 50 µs later.
+        let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+        // Sound is in time or useless, so it goes before signalling on a core that both share. Where
+        // that is refused (LimitNICE), the threads of the process take turns as equals.
+        // A process that was given more keeps it.
+        if getpriority_process(Some(gettid())).is_ok_and(|ours| ours > PRIORITY) {
+            let _ = setpriority_process(Some(gettid()), PRIORITY);
+        }
+        self.window = Window::begin(clock::now());
+        let mut tick = clock::now();
+        loop {
+            let due = self.wait(&mut tick);
+            let now = clock::now();
+            if let Some(due) = due
+                && now >= due
+            {
+                self.metrics.tick_late(now - due);
+            }
+            self.receive(now);
+            if self
+                .shard
+                .poll_timeout()
+                .is_some_and(|timeout| timeout <= now)
+            {
+                self.shard.handle_timeout(now);
+                self.send();
+            }
+            let stop = self.follow_instructions(now);
+            self.io.flush();
+            self.report();
+            if stop {
+                break;
+            }
+            self.measure(now);
+        }
+        debug!(shard = %self.id, "media thread ends");
+    }
+
+    /// Waits as the pace has it, and says when the wait was to end.
+    fn wait(&mut self, tick: &mut Instant) -> Option<Instant> {
+        let (wait, due) = match self.pace {
+            Pace::Ticks(length) => {
+                *tick += length;
+                let due = *tick;
+                let now = clock::now();
+                if due + length < now {
+                    // Ticks that were missed are not made up for; the first of them was late.
+                    *tick = now;
+                }
+                (Wait::Until(due), Some(due))
+            }
+            Pace::Woken => {
+                let now = clock::now();
+                *tick = now;
+                let retry = (!self.held.is_empty()).then(|| now + RETRY);
+                let look = (self.window.received > 0).then(|| self.window.began + WINDOW);
+                let timeout = self.shard.poll_timeout();
+                let due = [timeout, retry, look].into_iter().flatten().min();
+                // A timer that was due when the wait began was late before it.
+                (Wait::PacketOr(due), due.filter(|due| *due > now))
+            }
+        };
+        if let Err(error) = self.io.wait(wait) {
+            error!(shard = %self.id, %error, "a media thread cannot wait");
+            std::thread::sleep(RETRY);
+        }
+        due
+    }
+
+    fn receive(&mut self, now: Instant) {
+        while let Some(datagram) = self.io.receive() {
+            self.window.received += 1;
+            self.shard.handle_datagram(
+                now,
+                datagram.slot,
+                datagram.channel,
+                datagram.source,
+                datagram.bytes,
+            );
+            self.send();
+        }
+    }
+
+    fn send(&mut self) {
+        while let Some(transmit) = self.shard.poll_transmit() {
+            let (slot, channel) = (transmit.slot, transmit.channel);
+            let sent = self.io.send(slot, channel, transmit.to, transmit.bytes);
+            self.window.unsent += u64::from(!sent && channel == Channel::Rtp);
+        }
+    }
+
+    /// Returns whether the thread is to end.
+    fn follow_instructions(&mut self, now: Instant) -> bool {
+        while let Ok(instruction) = self.instructions.pop() {
+            match instruction {
+                Instruction::Open {
+                    leg,
+                    local,
+                    sockets,
+                } => {
+                    let slot = self.shard.open(now, leg, local);
+                    self.keep(leg, slot, sockets);
+                }
+                Instruction::Command(command) => self.shard.handle_command(now, command),
+                Instruction::GiveUp { leg } => {
+                    let moving = self.give_up(now, leg);
+                    // Behind what the shard has to say, so that the leg is reported to have left
+                    // before it is reported to have arrived.
+                    while let Some(event) = self.shard.poll_event() {
+                        self.held.push_back(Report::Event(event));
+                    }
+                    self.held.push_back(Report::GivenUp { leg, moving });
+                }
+                Instruction::TakeIn(moving) => {
+                    let slot = self.shard.attach(now, moving.participant);
+                    self.keep(moving.leg, slot, moving.sockets);
+                }
+                Instruction::Stop => return true,
+            }
+            self.send();
+            self.close();
+        }
+        false
+    }
+}
+
+impl<Io: MediaIo> Worker<Io> {
+    fn keep(&mut self, leg: LegId, slot: PortSlot, sockets: SocketPair) {
+        self.legs.insert(leg, slot);
+        if let Err(error) = self.io.open(slot, sockets) {
+            // The leg stays and is deaf: its silence ends the call.
+            error!(shard = %self.id, %leg, %error, "sockets cannot be watched");
+        }
+    }
+
+    fn give_up(&mut self, now: Instant, leg: LegId) -> Option<Box<Moving>> {
+        let participant = self.shard.detach(now, leg)?;
+        let slot = self.legs.remove(&leg)?;
+        let sockets = self.io.close(slot)?;
+        Some(Box::new(Moving {
+            leg,
+            participant,
+            sockets,
+        }))
+    }
+
+    /// Closes the sockets of legs that are gone, before anybody is told that their ports are free.
+    fn close(&mut self) {
+        while let Some(slot) = self.shard.poll_closed() {
+            self.io.close(slot);
+        }
+    }
+
+    fn report(&mut self) {
+        self.close();
+        loop {
+            let report = match self.held.pop_front() {
+                Some(held) => held,
+                None => match self.shard.poll_event() {
+                    // The driver said so when it bound the port.
+                    Some(Event::Opened { .. }) => continue,
+                    Some(event) => Report::Event(event),
+                    None => return,
+                },
+            };
+            if let Report::Event(Event::Closed { leg, .. }) = &report {
+                self.legs.remove(leg);
+            }
+            match self.reports.try_send((self.id, report)) {
+                Ok(()) => {}
+                Err(TrySendError::Full((_, report))) => {
+                    self.held.push_front(report);
+                    return;
+                }
+                // Nobody listens any more: the service ends.
+                Err(TrySendError::Closed(_)) => return,
+            }
+        }
+    }
+
+    fn measure(&mut self, now: Instant) {
+        let lasted = now.saturating_duration_since(self.window.began);
+        if lasted < WINDOW {
+            return;
+        }
+        let window = std::mem::replace(&mut self.window, Window::begin(now));
+        let cpu = self.window.cpu_at_begin.saturating_sub(window.cpu_at_begin);
+        let busy = cpu.as_secs_f64() / lasted.as_secs_f64();
+        self.shard.note_load(busy as f32);
+        let pace = self
+            .pace
+            .next(window.received as f64 / lasted.as_secs_f64(), busy);
+        if pace != self.pace {
+            debug!(shard = %self.id, ?pace, busy, "media thread changes its pace");
+            self.pace = pace;
+        }
+
+        let stats = self.shard.stats();
+        let sent = stats.rtp_out.saturating_sub(window.unsent);
+        self.metrics.packets(PacketDirection::In, stats.rtp_in);
+        self.metrics.packets(PacketDirection::Out, sent);
+        self.metrics.packets_lost(stats.rtp_lost);
+        for _ in 0..stats.fence_violations {
+            self.metrics.fence_violation();
+        }
+        if window.unsent > 0 {
+            warn!(shard = %self.id, packets = window.unsent, "packets that could not be sent");
+        }
+    }
+}
+
+impl Window {
+    fn begin(now: Instant) -> Self {
+        let cpu = clock_gettime(ClockId::ThreadCPUTime);
+        Self {
+            began: now,
+            cpu_at_begin: Duration::new(
+                u64::try_from(cpu.tv_sec).unwrap_or_default(),
+                u32::try_from(cpu.tv_nsec).unwrap_or_default(),
+            ),
+            received: 0,
+            unsent: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thread_is_woken_by_packets_until_ticks_are_cheaper() {
+        assert_eq!(Pace::Woken.next(900.0, 0.02), Pace::Woken);
+        assert_eq!(Pace::Woken.next(1_100.0, 0.02), Pace::SHORT);
+        assert_eq!(Pace::SHORT.next(900.0, 0.02), Pace::SHORT);
+        assert_eq!(Pace::SHORT.next(400.0, 0.02), Pace::Woken);
+    }
+
+    #[test]
+    fn a_busy_thread_takes_longer_ticks_until_it_has_breath_again() {
+        assert_eq!(Pace::SHORT.next(50_000.0, 0.59), Pace::SHORT);
+        assert_eq!(Pace::SHORT.next(50_000.0, 0.61), Pace::LONG);
+        assert_eq!(Pace::LONG.next(50_000.0, 0.50), Pace::LONG);
+        assert_eq!(Pace::LONG.next(30_000.0, 0.40), Pace::SHORT);
+    }
+}

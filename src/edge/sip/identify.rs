@@ -1,0 +1,389 @@
+//! Who calls: a trunk by its source address, a fixed-contact agent by address and From, everybody
+//! else by digest authentication. Nobody else gets in.
+
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError};
+
+use rsipstack::sip::{Headers, Request};
+
+use crate::control::input::{CallerIdTrust, Identity, Origin};
+use crate::edge::sip::Shared;
+use crate::edge::sip::digest::{Algorithm, Check, Offer, ha1};
+use crate::edge::sip::message::{header, headers_of};
+use crate::edge::sip::settings::{CallerIdPolicy, Trunk};
+use crate::edge::sip::uri::{NameAddr, SipUri, unescape};
+
+/// A caller that was let in.
+#[derive(Debug)]
+pub struct Caller {
+    pub origin: Origin,
+    /// `None` where it is hidden.
+    pub number: Option<Arc<str>>,
+    pub display_name: Option<Arc<str>>,
+    /// Requests back go where the caller's come from: it may sit behind NAT.
+    pub follow_source: bool,
+}
+
+/// A caller that was not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// 403.
+    Unknown,
+    /// 401 with a challenge.
+    Challenge { stale: bool },
+    /// 503: this source asks too often.
+    TooOften,
+}
+
+/// Finds out who sends an INVITE.
+pub async fn caller(shared: &Shared, invite: &Request, source: IpAddr) -> Result<Caller, Refused> {
+    let source = source.to_canonical();
+    let from = header(&invite.headers, "From").and_then(NameAddr::parse);
+    let from_user = from.as_ref().and_then(|from| user_of(&from.uri));
+    if let Some(origin) = fixed_contact(shared, source, from_user.as_deref()) {
+        return Ok(Caller {
+            origin,
+            number: shown(&invite.headers, from_user, from.as_ref()),
+            display_name: name_of(from.as_ref()),
+            follow_source: false,
+        });
+    }
+    if let Some(trunk) = shared.settings.trunk_of(source) {
+        if let Some(account) = &trunk.account {
+            prove_trunk(shared, invite, source, &account.username, &account.password)?;
+        }
+        return Ok(from_trunk(trunk, &invite.headers, from.as_ref(), from_user));
+    }
+    let identity = prove(shared, invite, source, from_user.as_deref()).await?;
+    Ok(Caller {
+        origin: Origin::Registered(identity),
+        number: shown(&invite.headers, from_user, from.as_ref()),
+        display_name: name_of(from.as_ref()),
+        follow_source: true,
+    })
+}
+
+/// An agent whose configured contact has this address, and who says to be that agent.
+fn fixed_contact(shared: &Shared, source: IpAddr, from_user: Option<&str>) -> Option<Origin> {
+    shared
+        .contacts
+        .read()
+        .unwrap_or_else(PoisonError::into_inner)
+        .find(source, from_user?)
+}
+
+fn from_trunk(
+    trunk: &Trunk,
+    headers: &Headers,
+    from: Option<&NameAddr>,
+    from_user: Option<String>,
+) -> Caller {
+    let asserted = headers_of(headers, "P-Asserted-Identity")
+        .filter_map(NameAddr::parse_list)
+        .flatten()
+        .find_map(|identity| user_of(&identity.uri).map(|user| (user, identity)));
+    let believed = match trunk.caller_id {
+        CallerIdPolicy::Trusted => true,
+        CallerIdPolicy::Verstat => is_verified(headers),
+        CallerIdPolicy::Untrusted | CallerIdPolicy::Verify => false,
+    };
+    // Where the trunk is not trusted, its assertion is worth as little as its From, which is what
+    // the people there see.
+    let (user, name) = match asserted {
+        Some((user, identity)) if believed => (
+            Some(user),
+            name_of(Some(&identity)).or_else(|| name_of(from)),
+        ),
+        _ => (from_user, name_of(from)),
+    };
+    let number = shown(headers, user, from);
+    Caller {
+        origin: Origin::Trunk {
+            name: trunk.name.clone(),
+            network: trunk.network,
+            caller_id: if believed {
+                CallerIdTrust::Trusted
+            } else {
+                CallerIdTrust::Untrusted
+            },
+        },
+        display_name: number.is_some().then_some(name).flatten(),
+        number,
+        follow_source: false,
+    }
+}
+
+/// A passed verdict of the carrier on the number (ATIS-1000074, 3GPP TS 24.229 `verstat`). Lesser
+/// attestations, marked -B and -C, say who brought the call, not whose number it is.
+fn is_verified(headers: &Headers) -> bool {
+    let passed = |verdict: &str| {
+        ["TN-Validation-Passed", "TN-Validation-Passed-A"]
+            .iter()
+            .any(|good| verdict.eq_ignore_ascii_case(good))
+    };
+    if headers_of(headers, "P-Stir-Verstat").any(|value| passed(value.trim())) {
+        return true;
+    }
+    ["P-Asserted-Identity", "From"].iter().any(|name| {
+        headers_of(headers, name).any(|value| {
+            value
+                .split([';', '>', '@', ','])
+                .filter_map(|piece| piece.split_once('='))
+                .any(|(key, verdict)| {
+                    key.trim().eq_ignore_ascii_case("verstat") && passed(verdict.trim())
+                })
+        })
+    })
+}
+
+/// The number, unless the caller wants it hidden (RFC 3323, RFC 3325 §7).
+fn shown(headers: &Headers, user: Option<String>, from: Option<&NameAddr>) -> Option<Arc<str>> {
+    let private = headers_of(headers, "Privacy")
+        .flat_map(|value| value.split(';'))
+        .any(|wish| {
+            ["id", "user", "header"]
+                .iter()
+                .any(|hide| wish.trim().eq_ignore_ascii_case(hide))
+        });
+    let anonymous = from.is_some_and(|from| {
+        SipUri::parse(&from.uri).is_ok_and(|uri| uri.host.ends_with("anonymous.invalid"))
+            || user_of(&from.uri).is_none_or(|user| is_nobody(&user))
+    });
+    user.filter(|user| !private && !anonymous && !is_nobody(user))
+        .map(Arc::from)
+}
+
+fn is_nobody(user: &str) -> bool {
+    [
+        "anonymous",
+        "restricted",
+        "unavailable",
+        "unknown",
+        "private",
+    ]
+    .iter()
+    .any(|word| user.eq_ignore_ascii_case(word))
+}
+
+fn name_of(address: Option<&NameAddr>) -> Option<Arc<str>> {
+    address?
+        .display_name
+        .as_deref()
+        .filter(|name| !is_nobody(name))
+        .map(|name| name.chars().filter(|c| !c.is_control()).collect::<String>())
+        .map(Arc::from)
+}
+
+/// The user part of a SIP URI, or the number of a tel URI (RFC 3966).
+pub fn user_of(uri: &str) -> Option<String> {
+    if let Some(number) = uri
+        .get(..4)
+        .filter(|scheme| scheme.eq_ignore_ascii_case("tel:"))
+        .and_then(|_| uri[4..].split(';').next())
+    {
+        let digits: String = unescape(number)
+            .chars()
+            .filter(|c| !"-.() ".contains(*c))
+            .collect();
+        return (!digits.is_empty()).then_some(digits);
+    }
+    SipUri::parse(uri).ok()?.user
+}
+
+/// Digest authentication of one of our users. A caller without credentials is challenged when the
+/// From names a user of ours, and refused when it does not.
+pub async fn prove(
+    shared: &Shared,
+    request: &Request,
+    source: IpAddr,
+    claimed: Option<&str>,
+) -> Result<Identity, Refused> {
+    // Every try costs a look into the store.
+    if !shared.unproven.allow(source) {
+        return Err(Refused::TooOften);
+    }
+    let Some(offer) = offer_for(shared, request) else {
+        let known = match claimed {
+            Some(user) => shared.credentials.credentials(user).await.is_some(),
+            None => false,
+        };
+        return Err(if known {
+            Refused::Challenge { stale: false }
+        } else {
+            Refused::Unknown
+        });
+    };
+    if !shared.failures.has_room(source) {
+        return Err(Refused::Unknown);
+    }
+    let known = shared.credentials.credentials(&offer.username).await;
+    let requested = request.uri.to_string();
+    let method = request.method.to_string();
+    // An unknown user costs the same time as a wrong password.
+    let check = shared
+        .digest
+        .check(&offer, &method, &requested, |algorithm| {
+            match (&known, algorithm) {
+                (Some(known), Algorithm::Md5) => known.ha1_md5.as_str(),
+                (Some(known), Algorithm::Sha256) => known.ha1_sha256.as_str(),
+                (None, _) => "",
+            }
+        });
+    match (check, known) {
+        (Check::Proven, Some(known)) => {
+            shared.offered.proven(request, source, offer.algorithm);
+            Ok(known.identity)
+        }
+        (Check::Stale, _) => Err(Refused::Challenge { stale: true }),
+        _ => {
+            shared.failures.allow(source);
+            Err(Refused::Challenge { stale: false })
+        }
+    }
+}
+
+fn prove_trunk(
+    shared: &Shared,
+    request: &Request,
+    source: IpAddr,
+    username: &str,
+    password: &str,
+) -> Result<(), Refused> {
+    let Some(offer) = offer_for(shared, request) else {
+        return Err(Refused::Challenge { stale: false });
+    };
+    if !shared.failures.has_room(source) {
+        return Err(Refused::Unknown);
+    }
+    let realm = &shared.settings.domain;
+    let hashes = [Algorithm::Md5, Algorithm::Sha256].map(|a| ha1(a, username, realm, password));
+    let (requested, method) = (request.uri.to_string(), request.method.to_string());
+    let check = shared
+        .digest
+        .check(&offer, &method, &requested, |algorithm| {
+            if offer.username != username {
+                return "";
+            }
+            match algorithm {
+                Algorithm::Md5 => &hashes[0],
+                Algorithm::Sha256 => &hashes[1],
+            }
+        });
+    match check {
+        Check::Proven => Ok(()),
+        Check::Stale => Err(Refused::Challenge { stale: true }),
+        Check::Wrong => {
+            shared.failures.allow(source);
+            Err(Refused::Challenge { stale: false })
+        }
+    }
+}
+
+/// The credentials for our realm among those that a request carries.
+fn offer_for(shared: &Shared, request: &Request) -> Option<Offer> {
+    headers_of(&request.headers, "Authorization")
+        .filter_map(Offer::parse)
+        .find(|offer| offer.is_for(&shared.settings.domain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::input::Network;
+    use crate::edge::sip::message::named;
+
+    fn headers(list: &[(&str, &str)]) -> Headers {
+        Headers::from(
+            list.iter()
+                .map(|(name, value)| named(name, *value))
+                .collect::<Vec<_>>(),
+        )
+    }
+
+    fn trunk(caller_id: CallerIdPolicy) -> Trunk {
+        Trunk {
+            name: "carrier".into(),
+            peers: Vec::new(),
+            uri: "sip:127.0.0.2".into(),
+            caller_id,
+            network: Network::External,
+            account: None,
+        }
+    }
+
+    fn seen(policy: CallerIdPolicy, list: &[(&str, &str)]) -> (Option<String>, CallerIdTrust) {
+        let headers = headers(list);
+        let from = header(&headers, "From").and_then(NameAddr::parse);
+        let user = from.as_ref().and_then(|from| user_of(&from.uri));
+        let caller = from_trunk(&trunk(policy), &headers, from.as_ref(), user);
+        let Origin::Trunk { caller_id, .. } = caller.origin else {
+            panic!("not a trunk");
+        };
+        (caller.number.map(|n| n.to_string()), caller_id)
+    }
+
+    const FROM: (&str, &str) = ("From", "\"Someone\" <sip:+358401@c.example>;tag=1");
+    const ASSERTED: (&str, &str) = ("P-Asserted-Identity", "<tel:+358-40-2;x=y>");
+
+    #[test]
+    fn a_trusted_trunk_is_believed_what_it_asserts() {
+        let (number, trust) = seen(CallerIdPolicy::Trusted, &[FROM, ASSERTED]);
+
+        assert_eq!(number.as_deref(), Some("+358402"));
+        assert_eq!(trust, CallerIdTrust::Trusted);
+    }
+
+    #[test]
+    fn an_untrusted_trunk_shows_its_from_and_is_not_believed() {
+        for policy in [CallerIdPolicy::Untrusted, CallerIdPolicy::Verify] {
+            let (number, trust) = seen(policy, &[FROM, ASSERTED]);
+
+            assert_eq!(number.as_deref(), Some("+358401"));
+            assert_eq!(trust, CallerIdTrust::Untrusted);
+        }
+    }
+
+    #[test]
+    fn a_verdict_is_believed_only_when_it_passed() {
+        let verdict = |value: &str| {
+            let from = format!("<sip:+358401;verstat={value}@c.example>;tag=1");
+            seen(CallerIdPolicy::Verstat, &[("From", &from)]).1
+        };
+
+        assert_eq!(verdict("TN-Validation-Passed"), CallerIdTrust::Trusted);
+        assert_eq!(verdict("TN-Validation-Passed-A"), CallerIdTrust::Trusted);
+        assert_eq!(verdict("TN-Validation-Passed-C"), CallerIdTrust::Untrusted);
+        assert_eq!(verdict("TN-Validation-Failed"), CallerIdTrust::Untrusted);
+        assert_eq!(verdict("No-TN-Validation"), CallerIdTrust::Untrusted);
+        assert_eq!(
+            seen(
+                CallerIdPolicy::Verstat,
+                &[FROM, ("P-Stir-Verstat", "TN-Validation-Passed")]
+            )
+            .1,
+            CallerIdTrust::Trusted
+        );
+        assert_eq!(
+            seen(CallerIdPolicy::Verstat, &[FROM]).1,
+            CallerIdTrust::Untrusted
+        );
+    }
+
+    #[test]
+    fn who_hides_is_nobody() {
+        for hidden in [
+            &[FROM, ASSERTED, ("Privacy", "id")][..],
+            &[
+                (
+                    "From",
+                    "\"Anonymous\" <sip:anonymous@anonymous.invalid>;tag=1",
+                ),
+                ASSERTED,
+            ],
+            &[("From", "<sip:c.example>;tag=1")],
+            &[("From", "<sip:Restricted@c.example>;tag=1")],
+        ] {
+            assert_eq!(seen(CallerIdPolicy::Trusted, hidden).0, None);
+        }
+    }
+}

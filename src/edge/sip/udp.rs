@@ -1,0 +1,204 @@
+//! UDP listeners: the socket that the stack reads through, with the ingress guard in it.
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Context;
+use rsipstack::platform::net::UdpSocket;
+use socket2::{Domain, Protocol, Socket, Type};
+use std::time::Instant;
+
+use crate::edge::clock;
+use crate::edge::sip::guard::{Framing, Guard, Verdict};
+
+/// The largest datagram there is.
+const MAX_DATAGRAM: usize = 65_535;
+
+/// Room for a burst of set-ups while the reader is elsewhere.
+const RECEIVE_BUFFER: usize = 4 << 20;
+
+/// What the guard has seen since the start.
+#[derive(Debug, Default)]
+pub struct GuardCounters {
+    pub passed: AtomicU64,
+    pub answered: AtomicU64,
+    pub dropped: AtomicU64,
+    /// Would have been answered, but its source has had enough answers.
+    pub limited: AtomicU64,
+}
+
+impl GuardCounters {
+    pub fn count(&self, counter: impl Fn(&Self) -> &AtomicU64) {
+        counter(self).fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// The guard with what it shares among all listeners.
+#[derive(Debug, Default)]
+pub struct Gate {
+    pub guard: Guard,
+    pub counters: GuardCounters,
+    pub errors: SourceLimit,
+}
+
+/// How often a source may cause something, such as an answer to a broken message: enough to find
+/// one's mistake, too few to make this node a mirror for forged sources.
+#[derive(Debug)]
+pub struct SourceLimit {
+    burst: f64,
+    per_second: f64,
+    hasher: RandomState,
+    /// One bucket for many sources, chosen by hash: bounded whatever arrives.
+    buckets: Vec<Mutex<Bucket>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Bucket {
+    tokens: f64,
+    filled: Option<Instant>,
+}
+
+const BUCKETS: usize = 1024;
+
+impl Default for SourceLimit {
+    /// For answers to broken messages.
+    fn default() -> Self {
+        Self::new(40.0, 20.0)
+    }
+}
+
+impl SourceLimit {
+    pub fn new(burst: f64, per_second: f64) -> Self {
+        Self {
+            burst,
+            per_second,
+            hasher: RandomState::new(),
+            buckets: (0..BUCKETS)
+                .map(|_| {
+                    Mutex::new(Bucket {
+                        tokens: burst,
+                        filled: None,
+                    })
+                })
+                .collect(),
+        }
+    }
+
+    /// Whether this source may cause one more, and counts it.
+    pub fn allow(&self, source: IpAddr) -> bool {
+        self.take(source, 1.0)
+    }
+
+    /// Whether this source could cause one more.
+    pub fn has_room(&self, source: IpAddr) -> bool {
+        self.take(source, 0.0)
+    }
+
+    fn take(&self, source: IpAddr, tokens: f64) -> bool {
+        let slot = usize::try_from(self.hasher.hash_one(source)).unwrap_or(0) % BUCKETS;
+        let mut bucket = self.buckets[slot]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let now = clock::now();
+        if let Some(filled) = bucket.filled {
+            let gained = now.duration_since(filled).as_secs_f64() * self.per_second;
+            bucket.tokens = (bucket.tokens + gained).min(self.burst);
+        }
+        bucket.filled = Some(now);
+        if bucket.tokens < 1.0 {
+            return false;
+        }
+        bucket.tokens -= tokens;
+        true
+    }
+}
+
+/// A bound UDP socket whose `recv_from` yields sound SIP messages only.
+pub struct GuardedUdp {
+    socket: tokio::net::UdpSocket,
+    gate: Arc<Gate>,
+    buffer: tokio::sync::Mutex<Vec<u8>>,
+}
+
+impl GuardedUdp {
+    pub fn bind(addr: SocketAddr, gate: Arc<Gate>) -> anyhow::Result<Self> {
+        let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.set_nonblocking(true)?;
+        if addr.is_ipv6() {
+            socket.set_only_v6(true)?;
+        }
+        // The kernel gives what it allows; less is no reason not to start.
+        let _ = socket.set_recv_buffer_size(RECEIVE_BUFFER);
+        socket
+            .bind(&addr.into())
+            .with_context(|| format!("udp:{addr} cannot be bound"))?;
+        Ok(Self {
+            socket: tokio::net::UdpSocket::from_std(socket.into())?,
+            gate,
+            buffer: tokio::sync::Mutex::new(vec![0; MAX_DATAGRAM]),
+        })
+    }
+
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.socket.local_addr()
+    }
+}
+
+#[async_trait::async_trait]
+impl UdpSocket for GuardedUdp {
+    async fn recv_from(&self, buf: &mut [u8]) -> rsipstack::Result<(usize, SocketAddr)> {
+        let counters = &self.gate.counters;
+        let mut datagram = self.buffer.lock().await;
+        loop {
+            let (length, source) = match self.socket.recv_from(&mut datagram).await {
+                Ok(received) => received,
+                // An ICMP error of an earlier send is no fault of this socket.
+                Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => continue,
+                Err(error) => {
+                    // Whatever it is, it must not become a busy loop in the stack.
+                    tokio::time::sleep(Duration::from_millis(10)).await;
+                    return Err(error.into());
+                }
+            };
+            let message = datagram[..length].trim_ascii_start();
+            if message.is_empty() {
+                // A keep-alive (RFC 5626 §4.4 has none for UDP, phones send them all the same).
+                continue;
+            }
+            match self
+                .gate
+                .guard
+                .judge(message, source, Framing::Datagram, buf.len())
+            {
+                Verdict::Pass(message) => {
+                    counters.count(|c| &c.passed);
+                    buf[..message.len()].copy_from_slice(&message);
+                    return Ok((message.len(), source));
+                }
+                Verdict::Answer(answer) => {
+                    if self.gate.errors.allow(source.ip()) {
+                        counters.count(|c| &c.answered);
+                        let _ = self.socket.try_send_to(&answer, source);
+                    } else {
+                        counters.count(|c| &c.limited);
+                    }
+                }
+                Verdict::Drop(flaw) => {
+                    counters.count(|c| &c.dropped);
+                    tracing::trace!(%source, %flaw, "datagram dropped");
+                }
+            }
+        }
+    }
+
+    async fn send_to(&self, buf: &[u8], addr: SocketAddr) -> rsipstack::Result<usize> {
+        Ok(self.socket.send_to(buf, addr).await?)
+    }
+
+    fn local_addr(&self) -> rsipstack::Result<SocketAddr> {
+        Ok(self.socket.local_addr()?)
+    }
+}

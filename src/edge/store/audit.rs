@@ -1,0 +1,264 @@
+//! The audit: append-only, and each row's hash covers the row and the hash before it, so that a
+//! row that is altered, removed or put in is found by computing the hashes again.
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use sqlx::FromRow;
+
+use crate::control::record::AuditRow;
+use crate::edge::store::db::{Tx, all_rows, execute, one_row, rows};
+use crate::edge::store::{Store, StoreError};
+use crate::id::RecordId;
+
+/// One row as it is stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq, FromRow)]
+pub struct Row {
+    pub seq: i64,
+    pub at_ms: i64,
+    pub organisation: Option<String>,
+    pub actor: String,
+    pub source: String,
+    pub call: Option<String>,
+    pub session: Option<String>,
+    pub agent: Option<String>,
+    pub customer: Option<String>,
+    pub action: String,
+    pub detail: Option<String>,
+    pub role_before: Option<String>,
+    pub role_after: Option<String>,
+    pub outcome: String,
+    pub code: Option<i64>,
+    pub help_request: Option<String>,
+    pub record: String,
+    pub hash: String,
+}
+
+/// What computing the chain again came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Every row is as it was written.
+    Intact { rows: u64 },
+    /// The first row that is not.
+    Altered { seq: i64, why: &'static str },
+}
+
+/// Which rows are wanted. Times are milliseconds in UTC, `from` included and `to` not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Selection {
+    pub from_ms: Option<i64>,
+    pub to_ms: Option<i64>,
+}
+
+/// Rows are read this many at a time, so that an audit of years needs little memory.
+const PAGE: i64 = 1_000;
+
+impl Row {
+    pub(super) fn of(record: RecordId, at_ms: i64, row: &AuditRow) -> Self {
+        let owned = |text: &Option<std::sync::Arc<str>>| text.as_deref().map(str::to_owned);
+        Self {
+            seq: 0,
+            at_ms,
+            organisation: owned(&row.organisation),
+            actor: row.actor.to_string(),
+            source: row.source.name().to_owned(),
+            call: row.call.map(|id| id.to_string()),
+            session: row.session.map(|id| id.to_string()),
+            agent: owned(&row.agent),
+            customer: owned(&row.customer),
+            action: row.action.to_owned(),
+            detail: owned(&row.detail),
+            role_before: row.role_before.map(str::to_owned),
+            role_after: row.role_after.map(str::to_owned),
+            outcome: row.outcome.name().to_owned(),
+            code: row.code.map(|code| i64::from(code.number())),
+            help_request: row.help_request.map(|id| id.to_string()),
+            record: record.to_string(),
+            hash: String::new(),
+        }
+    }
+
+    /// The hash of this row after that one: over the text of the one and a JSON array of all
+    /// columns of the other, which no two different rows share.
+    fn hash_after(&self, previous: &str) -> String {
+        let columns = json!([
+            self.seq,
+            self.at_ms,
+            self.organisation,
+            self.actor,
+            self.source,
+            self.call,
+            self.session,
+            self.agent,
+            self.customer,
+            self.action,
+            self.detail,
+            self.role_before,
+            self.role_after,
+            self.outcome,
+            self.code,
+            self.help_request,
+            self.record,
+        ]);
+        let mut hash = Sha256::new();
+        hash.update(previous.as_bytes());
+        hash.update(columns.to_string().as_bytes());
+        hex::encode(hash.finalize())
+    }
+}
+
+/// Puts rows at the end of the chain. The head is updated first: its row lock lets one writer at a
+/// time pass, whatever process it is in.
+pub(super) async fn append(tx: &mut Tx, new: Vec<Row>) -> Result<(), sqlx::Error> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let count = new.len() as i64;
+    let head = rows!(
+        &mut *tx,
+        (i64, String),
+        "UPDATE audit_head SET seq = seq + $1 WHERE id = 1 RETURNING seq, hash",
+        count
+    )?;
+    let Some((last, mut hash)) = head.into_iter().next() else {
+        return Err(sqlx::Error::RowNotFound);
+    };
+
+    for (index, mut row) in new.into_iter().enumerate() {
+        row.seq = last - count + 1 + index as i64;
+        hash = row.hash_after(&hash);
+        execute!(
+            &mut *tx,
+            "INSERT INTO audit (seq, at_ms, organisation, actor, source, call, session, agent, \
+             customer, action, detail, role_before, role_after, outcome, code, help_request, \
+             record, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, \
+             $15, $16, $17, $18)",
+            row.seq,
+            row.at_ms,
+            row.organisation,
+            row.actor,
+            row.source,
+            row.call,
+            row.session,
+            row.agent,
+            row.customer,
+            row.action,
+            row.detail,
+            row.role_before,
+            row.role_after,
+            row.outcome,
+            row.code,
+            row.help_request,
+            row.record,
+            &hash,
+        )?;
+    }
+    execute!(
+        &mut *tx,
+        "UPDATE audit_head SET hash = $1 WHERE id = 1",
+        hash
+    )?;
+    Ok(())
+}
+
+impl Store {
+    /// Computes every hash again, from the first row on.
+    pub async fn verify_audit(&self) -> Result<Verdict, StoreError> {
+        // Rows that are written meanwhile lie behind this head and are left for the next time.
+        let head = one_row!(
+            &self.db,
+            (i64, String),
+            "SELECT seq, hash FROM audit_head WHERE id = 1"
+        )?;
+        let Some((last, head_hash)) = head else {
+            return Ok(Verdict::Altered {
+                seq: 1,
+                why: "the end of the chain is missing",
+            });
+        };
+
+        let mut hash = String::new();
+        let mut seq = 0;
+        while seq < last {
+            let page = self.audit_page(&Selection::default(), seq).await?;
+            let read = page.len();
+            for row in page {
+                if seq == last {
+                    break;
+                }
+                seq += 1;
+                let why = if row.seq != seq {
+                    "it is missing"
+                } else if row.hash_after(&hash) != row.hash {
+                    "it was altered"
+                } else {
+                    hash = row.hash;
+                    continue;
+                };
+                return Ok(Verdict::Altered { seq, why });
+            }
+            if read == 0 {
+                let seq = seq + 1;
+                let why = "it is missing";
+                return Ok(Verdict::Altered { seq, why });
+            }
+        }
+        if hash != head_hash {
+            // The rows agree with one another and not with what was written last.
+            let why = "the chain was computed anew";
+            return Ok(Verdict::Altered { seq, why });
+        }
+        Ok(Verdict::Intact { rows: seq as u64 })
+    }
+
+    /// The next rows after `seq`, oldest first; none when there are no more.
+    pub async fn audit_page(
+        &self,
+        selection: &Selection,
+        after_seq: i64,
+    ) -> Result<Vec<Row>, StoreError> {
+        Ok(all_rows!(
+            &self.db,
+            Row,
+            "SELECT seq, at_ms, organisation, actor, source, call, session, agent, customer, \
+             action, detail, role_before, role_after, outcome, code, help_request, record, hash \
+             FROM audit WHERE seq > $1 AND at_ms >= $2 AND at_ms < $3 ORDER BY seq LIMIT $4",
+            after_seq,
+            selection.from_ms.unwrap_or(i64::MIN),
+            selection.to_ms.unwrap_or(i64::MAX),
+            PAGE,
+        )?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_column_can_be_moved_into_its_neighbour_unnoticed() {
+        let one = Row {
+            actor: "mia".into(),
+            source: "phone".into(),
+            ..Row::default()
+        };
+        let other = Row {
+            actor: "miap".into(),
+            source: "hone".into(),
+            ..Row::default()
+        };
+
+        assert_ne!(one.hash_after(""), other.hash_after(""));
+        assert_ne!(one.hash_after(""), one.hash_after("0"));
+    }
+
+    #[test]
+    fn nothing_and_empty_text_are_two_things() {
+        let nothing = Row::default();
+        let empty = Row {
+            detail: Some(String::new()),
+            ..Row::default()
+        };
+
+        assert_ne!(nothing.hash_after(""), empty.hash_after(""));
+    }
+}

@@ -1,0 +1,66 @@
+//! Administrators, and passwords that are set outside people.toml.
+
+use crate::edge::store::db::execute;
+use crate::edge::store::{Store, StoreError};
+
+impl Store {
+    /// Makes an administrator; whether the name was still free.
+    pub async fn add_administrator(
+        &self,
+        user: &str,
+        password: &str,
+        at_ms: i64,
+    ) -> Result<bool, StoreError> {
+        let hash = self.hash(password).await?;
+        let mut tx = self.db().begin().await?;
+        let added = execute!(
+            &mut tx,
+            "INSERT INTO administrators (user_name, password_hash, created_ms) \
+             VALUES ($1, $2, $3) ON CONFLICT (user_name) DO NOTHING",
+            user,
+            hash,
+            at_ms
+        )?;
+        tx.commit().await?;
+        Ok(added == 1)
+    }
+
+    /// Sets an administrator's password; whether there is one of that name.
+    pub async fn set_administrator_password(
+        &self,
+        user: &str,
+        password: &str,
+    ) -> Result<bool, StoreError> {
+        let hash = self.hash(password).await?;
+        let mut tx = self.db().begin().await?;
+        let changed = execute!(
+            &mut tx,
+            "UPDATE administrators SET password_hash = $2 WHERE user_name = $1",
+            user,
+            hash
+        )?;
+        tx.commit().await?;
+        Ok(changed == 1)
+    }
+
+    /// Sets a supervisor's password for console and API; whether there is such a supervisor.
+    pub async fn set_supervisor_password(
+        &self,
+        organisation: &str,
+        user: &str,
+        password: &str,
+    ) -> Result<bool, StoreError> {
+        let hash = self.hash(password).await?;
+        let mut tx = self.db().begin().await?;
+        let changed = execute!(
+            &mut tx,
+            "UPDATE supervisors SET password_hash = $3 \
+             WHERE organisation = $1 AND user_name = $2",
+            organisation,
+            user,
+            hash
+        )?;
+        tx.commit().await?;
+        Ok(changed == 1)
+    }
+}

@@ -1,0 +1,31 @@
+//! The media plane: a [`shard`] holds the bridges of one thread. Its vocabulary is [`command`].
+
+pub mod bridge;
+pub mod clamp;
+pub mod codec;
+pub mod command;
+pub mod conceal;
+pub mod direct;
+pub mod dtmf;
+pub mod fence;
+pub mod frame;
+pub mod hearing;
+pub mod identity;
+pub mod jitter;
+pub mod keys;
+pub mod legs;
+pub mod matrix;
+pub mod mixer;
+pub mod outbox;
+pub mod participant;
+pub mod path;
+pub mod player;
+pub mod prompt;
+pub mod reports;
+pub mod resample;
+pub mod shard;
+pub mod stats;
+pub mod tone;
+pub mod voice;
+pub mod watch;
+pub mod wheel;

@@ -1,0 +1,72 @@
+//! The key clamp: withholds in-band keys from everything that a supervisor's voice is mixed into.
+//!
+//! The voice is held back by [`DELAY`], which is the supervisor's alone. Within that time the onset
+//! of a key is recognised, by a look that is quick and easily alarmed; then nothing is let through
+//! from before the onset until 20 ms after the release. An alarm that was false costs a fraction of
+//! a syllable. The keys themselves are recognised by the [`ToneDetector`], which is not alarmed so
+//! easily.
+
+use crate::media::dtmf::tone::{Profile, ToneDetector, ToneEvents};
+
+/// Samples by which the voice is held back: 30 ms.
+pub const DELAY: usize = 240;
+
+/// Samples in a frame of 20 ms at 8 kHz.
+pub const FRAME: usize = 160;
+
+/// Shutting and opening take so many samples, so that neither clicks.
+const FADE: usize = 16;
+
+/// The clamp of one voice, with the detector of its keys. At 8 kHz.
+#[derive(Clone, Debug)]
+pub struct KeyClamp {
+    detector: ToneDetector,
+    /// What was heard and not let through yet, oldest first.
+    delayed: [i16; DELAY],
+    /// How far the clamp is open: 0 is shut, [`FADE`] open.
+    open: usize,
+}
+
+impl KeyClamp {
+    pub fn new(profile: Profile) -> Self {
+        Self {
+            detector: ToneDetector::watching(profile),
+            delayed: [0; DELAY],
+            open: FADE,
+        }
+    }
+
+    pub fn set_profile(&mut self, profile: Profile) {
+        self.detector.set_profile(profile);
+    }
+
+    /// Whether a key is down.
+    pub fn is_key_present(&self) -> bool {
+        self.detector.is_key_present()
+    }
+
+    /// Takes a frame as it was decoded, and leaves in its place the one that may be mixed: what was
+    /// heard [`DELAY`] ago, without keys. Yields what became of the keys in the frame taken.
+    pub fn push(&mut self, frame: &mut [i16; FRAME]) -> ToneEvents {
+        let events = self.detector.push(frame);
+        let heard = *frame;
+        frame.copy_from_slice(&self.delayed[..FRAME]);
+        self.delayed.copy_within(FRAME.., 0);
+        self.delayed[DELAY - FRAME..].copy_from_slice(&heard);
+
+        for (n, sample) in frame.iter_mut().enumerate() {
+            let age = DELAY + FRAME - n;
+            let shut = self.detector.is_shut(age) || self.detector.is_shut(age - FADE);
+            if shut {
+                self.open = self.open.saturating_sub(1);
+            } else {
+                self.open = (self.open + 1).min(FADE);
+            }
+            *sample = (i32::from(*sample) * self.open as i32 / FADE as i32) as i16;
+        }
+        events
+    }
+}
+
+#[cfg(test)]
+mod tests;

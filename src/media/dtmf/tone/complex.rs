@@ -1,0 +1,137 @@
+//! Just enough complex arithmetic.
+
+use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
+use std::ops::{Add, AddAssign, Mul, Sub};
+
+/// Taylor's series; within an eighth of a turn what follows is below 1e−11.
+const SINE: [f64; 6] = [
+    1.0,
+    -1.0 / 6.0,
+    1.0 / 120.0,
+    -1.0 / 5_040.0,
+    1.0 / 362_880.0,
+    -1.0 / 39_916_800.0,
+];
+const COSINE: [f64; 7] = [
+    1.0,
+    -1.0 / 2.0,
+    1.0 / 24.0,
+    -1.0 / 720.0,
+    1.0 / 40_320.0,
+    -1.0 / 3_628_800.0,
+    1.0 / 479_001_600.0,
+];
+
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Complex {
+    pub re: f64,
+    pub im: f64,
+}
+
+impl Complex {
+    pub const fn new(re: f64, im: f64) -> Self {
+        Self { re, im }
+    }
+
+    /// e^(j·phase), good to ten digits for a few thousand turns. Quicker than the library's, which is
+    /// made for any phase and called too often here.
+    pub fn turn(phase: f64) -> Self {
+        let quarters = (phase * FRAC_2_PI + 0.5f64.copysign(phase)) as i64;
+        let rest = phase - quarters as f64 * FRAC_PI_2;
+        let square = rest * rest;
+        let sine = SINE.iter().rev().fold(0.0, |sum, c| sum * square + c) * rest;
+        let cosine = COSINE.iter().rev().fold(0.0, |sum, c| sum * square + c);
+        match quarters & 3 {
+            0 => Self::new(cosine, sine),
+            1 => Self::new(-sine, cosine),
+            2 => Self::new(-cosine, -sine),
+            _ => Self::new(sine, -cosine),
+        }
+    }
+
+    pub fn conj(self) -> Self {
+        Self {
+            re: self.re,
+            im: -self.im,
+        }
+    }
+
+    pub fn scale(self, by: f64) -> Self {
+        Self {
+            re: self.re * by,
+            im: self.im * by,
+        }
+    }
+
+    /// Multiplied by j.
+    pub fn times_j(self) -> Self {
+        Self {
+            re: -self.im,
+            im: self.re,
+        }
+    }
+
+    pub fn power(self) -> f64 {
+        self.re * self.re + self.im * self.im
+    }
+
+    pub fn phase(self) -> f64 {
+        self.im.atan2(self.re)
+    }
+}
+
+impl Add for Complex {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            re: self.re + other.re,
+            im: self.im + other.im,
+        }
+    }
+}
+
+impl AddAssign for Complex {
+    fn add_assign(&mut self, other: Self) {
+        *self = *self + other;
+    }
+}
+
+impl Sub for Complex {
+    type Output = Self;
+
+    fn sub(self, other: Self) -> Self {
+        Self {
+            re: self.re - other.re,
+            im: self.im - other.im,
+        }
+    }
+}
+
+impl Mul for Complex {
+    type Output = Self;
+
+    fn mul(self, other: Self) -> Self {
+        Self {
+            re: self.re * other.re - self.im * other.im,
+            im: self.re * other.im + self.im * other.re,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_turn_is_the_librarys_sine_and_cosine() {
+        for n in -20_000..20_000 {
+            let phase = f64::from(n) * 0.123;
+            let (sin, cos) = phase.sin_cos();
+
+            let turn = Complex::turn(phase);
+
+            assert!((turn.re - cos).abs() < 1e-10 && (turn.im - sin).abs() < 1e-10);
+        }
+    }
+}

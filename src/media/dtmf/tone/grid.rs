@@ -1,0 +1,57 @@
+//! The sixteen keys as pairs of frequencies (ITU-T Q.23), and the grid of time on which the
+//! detector works.
+
+use std::f64::consts::TAU;
+
+use crate::media::dtmf::Digit;
+
+pub const RATE_HZ: usize = 8_000;
+
+/// Five milliseconds: how often the detector looks.
+pub const BLOCK: usize = 40;
+
+/// Half a block: the grain of which every window is made.
+pub const PIECE: usize = 20;
+
+pub const fn pieces_in(milliseconds: usize) -> usize {
+    milliseconds * RATE_HZ / 1_000 / PIECE
+}
+
+/// The eight tones: four rows, then four columns.
+pub const TONES_HZ: [f64; 8] = [
+    697.0, 770.0, 852.0, 941.0, 1_209.0, 1_336.0, 1_477.0, 1_633.0,
+];
+
+/// Radians per sample.
+pub fn angular(hz: f64) -> f64 {
+    TAU * hz / RATE_HZ as f64
+}
+
+/// One key as the two tones it is made of, by their places in [`TONES_HZ`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pair {
+    pub row: usize,
+    pub column: usize,
+}
+
+impl Pair {
+    pub fn digit(self) -> Digit {
+        const KEYPAD: [[u8; 4]; 4] = [[1, 2, 3, 12], [4, 5, 6, 13], [7, 8, 9, 14], [10, 0, 11, 15]];
+        let code = KEYPAD[self.row][self.column - 4];
+        Digit::from_event(code).unwrap_or(Digit::STAR)
+    }
+
+    pub fn tones(self) -> [usize; 2] {
+        [self.row, self.column]
+    }
+
+    /// The nominal frequencies in radians per sample, row first.
+    pub fn angular(self) -> [f64; 2] {
+        self.tones().map(|tone| angular(TONES_HZ[tone]))
+    }
+}
+
+/// Decibels of a ratio of powers.
+pub fn decibels(ratio: f64) -> f64 {
+    10.0 * ratio.max(1e-30).log10()
+}

@@ -1,0 +1,295 @@
+//! The detector as a whole, on signals made here.
+
+use super::*;
+use crate::media::dtmf::tone::complex::Complex;
+use crate::media::dtmf::tone::grid::TONES_HZ;
+
+/// Of a sine at full scale, in A-law (ITU-T G.711); its likeness to π is chance.
+#[allow(clippy::approx_constant)]
+const FULL_SCALE_DBM0: f64 = 3.14;
+
+#[test]
+fn every_key_is_known_within_33_ms_of_its_onset() {
+    for code in 0..16 {
+        for lead in [480, 497, 511] {
+            let mut sound = silence(lead);
+            sound.extend(key(code, 60, -10.0));
+            sound.extend(silence(800));
+
+            let heard = hear(Profile::Menu, &sound);
+
+            let [press] = heard.as_slice() else {
+                panic!("{} keys", heard.len());
+            };
+            assert_eq!(press.code, code);
+            assert!(press.onset.abs_diff(lead) <= 40, "{lead}: {}", press.onset);
+            assert!((lead + 180..=lead + 264).contains(&press.decided));
+        }
+    }
+}
+
+#[test]
+fn tones_of_23_ms_are_no_keys() {
+    for code in 0..16 {
+        for milliseconds in [10, 15, 20, 23] {
+            for lead in (480..520).step_by(7) {
+                let mut sound = silence(lead);
+                sound.extend(key(code, milliseconds, -10.0));
+                sound.extend(silence(800));
+
+                assert!(hear(Profile::Menu, &sound).is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pause_of_40_ms_ends_a_key_and_one_of_18_ms_does_not() {
+    for (pause, expected) in [(5, 1), (10, 1), (18, 1), (40, 2), (50, 2)] {
+        for lead in (480..520).step_by(7) {
+            let mut sound = silence(lead);
+            sound.extend(key(5, 70, -10.0));
+            sound.extend(silence(pause * 8));
+            sound.extend(key(5, 70, -10.0));
+            sound.extend(silence(800));
+
+            let keys = hear(Profile::Menu, &sound).len();
+
+            assert_eq!(keys, expected, "{pause} ms at {lead}");
+        }
+    }
+}
+
+#[test]
+fn neighbouring_keys_40_ms_apart_are_told_apart() {
+    for (first, second) in [(5, 6), (5, 8), (1, 9), (10, 0)] {
+        for lead in (480..520).step_by(7) {
+            let mut sound = silence(lead);
+            for code in [first, second, first] {
+                sound.extend(key(code, 40, -10.0));
+                sound.extend(silence(320));
+            }
+            sound.extend(silence(800));
+
+            let heard: Vec<u8> = hear(Profile::Menu, &sound).iter().map(|k| k.code).collect();
+
+            assert_eq!(heard, [first, second, first]);
+        }
+    }
+}
+
+#[test]
+fn frequencies_1_8_percent_off_are_keys_and_3_percent_off_are_not() {
+    for (percent, expected) in [(1.5, 1), (1.8, 1), (3.0, 0), (3.5, 0)] {
+        for code in 0..16 {
+            for (row, column) in [
+                (1.0, 1.0),
+                (-1.0, -1.0),
+                (1.0, 0.0),
+                (0.0, -1.0),
+                (1.0, -1.0),
+            ] {
+                let mut sound = silence(500);
+                let off = [row * percent / 100.0, column * percent / 100.0];
+                sound.extend(tones(code, 50, [-10.0, -10.0], off));
+                sound.extend(silence(800));
+
+                let keys = hear(Profile::Menu, &sound).len();
+
+                assert_eq!(keys, expected, "{code}: {percent} % {row} {column}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_role_profile_takes_80_ms_keys_within_75_ms_and_no_40_ms_keys() {
+    for code in 0..16 {
+        for lead in [480, 493, 507] {
+            let mut long = silence(lead);
+            long.extend(key(code, 80, -10.0));
+            long.extend(silence(800));
+            let mut short = silence(lead);
+            short.extend(key(code, 40, -10.0));
+            short.extend(silence(800));
+
+            let heard = hear(Profile::Role, &long);
+
+            assert_eq!(heard.len(), 1);
+            assert_eq!(heard[0].code, code);
+            assert!(heard[0].decided - lead <= 600);
+            assert!(hear(Profile::Role, &short).is_empty());
+        }
+    }
+}
+
+#[test]
+fn harmonics_of_a_voice_are_no_keys() {
+    // Sung vowels, steady and as loud as keys: each harmonic is a turning phasor.
+    for pitch in (80..420).step_by(7) {
+        for loudest in [2, 4, 7] {
+            let mut sound = silence(400);
+            let mut phasors: Vec<(Complex, Complex)> = (1..=3_400 / pitch)
+                .map(|harmonic| {
+                    let level = 6_000.0 / (1.0 + f64::from(i32::abs(harmonic - loudest)));
+                    let turn = Complex::turn(grid::angular(f64::from(pitch * harmonic)));
+                    (Complex::new(level, 0.0), turn)
+                })
+                .collect();
+            for _ in 0..1_600 {
+                let mut value = 0.0;
+                for (phasor, turn) in &mut phasors {
+                    value += phasor.im;
+                    *phasor = *phasor * *turn;
+                }
+                sound.push(value.clamp(-32_000.0, 32_000.0) as i16);
+            }
+
+            let keys = hear(Profile::Menu, &sound).len();
+
+            assert_eq!(keys, 0, "{pitch} Hz, {loudest}");
+        }
+    }
+}
+
+#[test]
+fn noise_is_no_key_and_hides_none_at_12_db() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let mut noise = |db: f64| -> f64 {
+        let uniform: f64 = (0..12).map(|_| random.f64()).sum::<f64>() - 6.0;
+        uniform * amplitude(db) / std::f64::consts::SQRT_2
+    };
+    let mut sound: Vec<i16> = (0..24_000).map(|_| noise(-20.0) as i16).collect();
+    assert!(hear(Profile::Menu, &sound).is_empty());
+
+    sound.clear();
+    let mut expected = Vec::new();
+    for round in 0..96 {
+        let code = (round % 16) as u8;
+        expected.push(code);
+        sound.extend(silence(400 + round));
+        sound.extend(key(code, 50, -10.0));
+    }
+    sound.extend(silence(800));
+    for sample in &mut sound {
+        *sample = (f64::from(*sample) + noise(-22.0)) as i16;
+    }
+
+    let heard: Vec<u8> = hear(Profile::Menu, &sound).iter().map(|k| k.code).collect();
+
+    assert_eq!(heard, expected);
+}
+
+#[test]
+fn a_key_is_heard_the_same_however_the_sound_is_cut() {
+    let mut sound = silence(500);
+    for code in 0..16 {
+        sound.extend(key(code, 60, -14.0));
+        sound.extend(silence(480));
+    }
+    let whole = hear_in_pieces(Profile::Menu, &sound, 160);
+
+    for length in [1, 33, 80, 240, 480] {
+        let cut = hear_in_pieces(Profile::Menu, &sound, length);
+
+        assert_eq!(cut, whole, "pieces of {length}");
+    }
+    assert_eq!(whole.len(), 16);
+}
+
+#[test]
+fn a_release_follows_every_press() {
+    let mut detector = ToneDetector::new(Profile::Menu);
+    let mut sound = silence(500);
+    for code in [1, 1, 2, 15] {
+        sound.extend(key(code, 100, -10.0));
+        sound.extend(silence(400));
+    }
+    sound.extend(silence(800));
+
+    let mut down = None;
+    let mut presses = 0;
+    for frame in sound.chunks(160) {
+        for event in detector.push(frame) {
+            match event {
+                ToneEvent::Pressed { digit, .. } => {
+                    assert_eq!(down.replace(digit), None);
+                    presses += 1;
+                }
+                ToneEvent::Released { digit } => assert_eq!(down.take(), Some(digit)),
+            }
+        }
+        assert_eq!(detector.is_key_present(), down.is_some());
+    }
+
+    assert_eq!(presses, 4);
+    assert_eq!(down, None);
+}
+
+/// A key as it was heard; samples from the beginning.
+#[derive(Debug, PartialEq, Eq)]
+struct Heard {
+    code: u8,
+    onset: usize,
+    decided: usize,
+}
+
+fn hear(profile: Profile, sound: &[i16]) -> Vec<Heard> {
+    hear_in_pieces(profile, sound, 160)
+}
+
+fn hear_in_pieces(profile: Profile, sound: &[i16], length: usize) -> Vec<Heard> {
+    let mut detector = ToneDetector::new(profile);
+    let mut heard = Vec::new();
+    let mut position = 0;
+    for frame in sound.chunks(length) {
+        position += frame.len();
+        for event in detector.push(frame) {
+            if let ToneEvent::Pressed {
+                digit,
+                onset_samples_ago,
+                decided_samples_ago,
+            } = event
+            {
+                heard.push(Heard {
+                    code: digit.event(),
+                    onset: position - onset_samples_ago,
+                    decided: position - decided_samples_ago,
+                });
+            }
+        }
+    }
+    heard
+}
+
+fn silence(samples: usize) -> Vec<i16> {
+    vec![0; samples]
+}
+
+fn key(code: u8, milliseconds: usize, dbm0: f64) -> Vec<i16> {
+    tones(code, milliseconds, [dbm0; 2], [0.0; 2])
+}
+
+fn tones(code: u8, milliseconds: usize, dbm0: [f64; 2], off: [f64; 2]) -> Vec<i16> {
+    let pairs = (0..4).flat_map(|row| (4..8).map(move |column| Pair { row, column }));
+    let [row, column] = pairs
+        .filter(|pair| pair.digit().event() == code)
+        .map(|pair| pair.tones())
+        .next()
+        .unwrap();
+    (0..milliseconds * 8)
+        .map(|n| {
+            let wave = |tone: usize, which: usize| {
+                let hz = TONES_HZ[tone] * (1.0 + off[which]);
+                let phase = grid::angular(hz) * n as f64 + f64::from(code) * which as f64;
+                amplitude(dbm0[which]) * phase.sin()
+            };
+            (wave(row, 0) + wave(column, 1)).round() as i16
+        })
+        .collect()
+}
+
+/// Of a sine.
+fn amplitude(dbm0: f64) -> f64 {
+    32_767.0 * 10f64.powf((dbm0 - FULL_SCALE_DBM0) / 20.0)
+}

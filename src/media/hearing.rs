@@ -1,0 +1,344 @@
+//! What a mix hears of one speaker: decoded, in order, a frame at every turn of the wheel.
+//!
+//! It exists only while some row on the wheel mixes the speaker, or a detector listens. The last
+//! frames are kept, so that rows with another clock than the wheel's find theirs: see [`Lag`].
+
+use std::time::Instant;
+
+use crate::media::codec::Codec;
+use crate::media::codec::decode::Decoder;
+use crate::media::conceal::Concealer;
+use crate::media::frame::{Frame, MAX_FRAME, Rate};
+use crate::media::jitter::{JitterBuffer, JitterCounts, Playout};
+use crate::wire::rtp::Header;
+
+/// Frames kept: what a row clocked by its counterpart may lag behind at most.
+const RECENT: usize = 8;
+
+/// Decoded samples that wait for their frame: one packet of 120 ms and the rest of another.
+const MAX_PENDING: usize = 7 * MAX_FRAME;
+
+#[derive(Debug)]
+pub struct Hearing {
+    rate: Rate,
+    jitter: JitterBuffer,
+    decoder: Decoder,
+    concealer: Concealer,
+    pending: Pending,
+    recent: [Frame; RECENT],
+    /// Frames made so far; the newest is `recent[(made − 1) % RECENT]`.
+    made: u32,
+}
+
+impl Hearing {
+    /// `None` for a codec that cannot be decoded.
+    pub fn new(codec: Codec, rate: Rate) -> Option<Self> {
+        Some(Self {
+            rate,
+            jitter: JitterBuffer::new(codec),
+            decoder: Decoder::new(codec, rate)?,
+            concealer: Concealer::new(rate),
+            pending: Pending::default(),
+            recent: [Frame::silent(rate); RECENT],
+            made: 0,
+        })
+    }
+
+    pub fn rate(&self) -> Rate {
+        self.rate
+    }
+
+    pub fn counts(&self) -> JitterCounts {
+        self.jitter.counts()
+    }
+
+    pub fn insert(&mut self, now: Instant, header: Header, payload: &[u8]) {
+        self.jitter.insert(now, header, payload);
+    }
+
+    /// A packet that is no audio took this number.
+    pub fn skip(&mut self, header: Header) {
+        self.jitter.skip(header);
+    }
+
+    /// Makes the next frame, which is then the newest.
+    pub fn advance(&mut self, now: Instant) {
+        let wanted = self.rate.frame();
+        while self.pending.count() < wanted {
+            self.pull(now);
+        }
+        if self.pending.count() < 2 * wanted && self.jitter.gives_up_a_frame(now) {
+            self.pull(now);
+            self.pending.shorten(wanted);
+        }
+        let frame = &mut self.recent[self.made as usize % RECENT];
+        self.pending.take(frame.samples_mut());
+        self.made = self.made.wrapping_add(1);
+    }
+
+    fn pull(&mut self, now: Instant) {
+        let frame = self.rate.frame();
+        match self.jitter.pop(now) {
+            Playout::Packet(payload) => {
+                let room = self.pending.room();
+                let count = self.decoder.decode(payload, room);
+                if count == 0 {
+                    let room = &mut room[..frame];
+                    self.concealer.conceal(room);
+                    self.pending.grow(frame);
+                } else {
+                    self.concealer.note(&mut room[..count]);
+                    self.pending.grow(count);
+                }
+            }
+            Playout::Lost(next) => {
+                let room = self.pending.room();
+                match self.decoder.recover(next, room) {
+                    0 => self.concealer.conceal(&mut room[..frame]),
+                    count => self.concealer.note(&mut room[..count]),
+                }
+                self.pending.grow(frame);
+            }
+            Playout::Silence => {
+                let room = &mut self.pending.room()[..frame];
+                self.concealer.conceal(room);
+                self.pending.grow(frame);
+            }
+        }
+    }
+
+    pub fn made(&self) -> u32 {
+        self.made
+    }
+
+    pub fn newest_mut(&mut self) -> &mut Frame {
+        &mut self.recent[self.made.wrapping_sub(1) as usize % RECENT]
+    }
+
+    pub fn newest(&self) -> &Frame {
+        &self.recent[self.made.wrapping_sub(1) as usize % RECENT]
+    }
+
+    fn frame(&self, index: u32) -> &Frame {
+        &self.recent[index as usize % RECENT]
+    }
+}
+
+/// How far one listener's row, clocked by its counterpart, lags behind a speaker's frames. It takes
+/// the oldest that it has not had; when there is none it says so, which makes it lag one frame
+/// more, and when it has long had one to spare it gives one up.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lag {
+    started: bool,
+    next: u32,
+    /// The fewest frames left over since the count began.
+    spare: u32,
+    taken: u32,
+    patience: u32,
+}
+
+/// A frame for a row, and what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fetched {
+    Fresh,
+    /// None is there yet: the last one again, to be faded out.
+    Again,
+}
+
+const PATIENCE: u32 = 50;
+const MAX_PATIENCE: u32 = 400;
+
+impl Lag {
+    pub fn fetch(&mut self, hearing: &Hearing, frame: &mut Frame) -> Fetched {
+        let made = hearing.made();
+        let mut left = made.wrapping_sub(self.next);
+        if !self.started || left as usize >= RECENT - 1 {
+            self.started = true;
+            self.next = made.wrapping_sub(1);
+            self.begin_count(PATIENCE);
+            left = 1;
+        }
+        if left == 0 {
+            *frame = *hearing.newest();
+            self.begin_count((self.patience * 2).min(MAX_PATIENCE));
+            return Fetched::Again;
+        }
+        *frame = *hearing.frame(self.next);
+        self.next = self.next.wrapping_add(1);
+        self.taken += 1;
+        self.spare = self.spare.min(left - 1);
+        if self.taken >= self.patience {
+            if self.spare > 0 {
+                blend(frame, hearing.frame(self.next));
+                self.next = self.next.wrapping_add(1);
+            }
+            self.begin_count(PATIENCE);
+        }
+        Fetched::Fresh
+    }
+
+    fn begin_count(&mut self, patience: u32) {
+        self.taken = 0;
+        self.spare = u32::MAX;
+        self.patience = patience;
+    }
+}
+
+/// Two frames in the time of one: the first goes out as the second comes in.
+fn blend(first: &mut Frame, second: &Frame) {
+    let length = first.samples().len() as i32;
+    let pairs = first.samples_mut().iter_mut().zip(second.samples());
+    for (step, (first, second)) in (0..).zip(pairs) {
+        let sum = i32::from(*first) * (length - step) + i32::from(*second) * step;
+        *first = (sum / length) as i16;
+    }
+}
+
+/// Decoded samples on their way into frames.
+#[derive(Debug)]
+pub struct Pending {
+    samples: Box<[i16; MAX_PENDING]>,
+    length: usize,
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Self {
+            samples: Box::new([0; MAX_PENDING]),
+            length: 0,
+        }
+    }
+}
+
+impl Pending {
+    pub fn count(&self) -> usize {
+        self.length
+    }
+
+    pub fn clear(&mut self) {
+        self.length = 0;
+    }
+
+    /// Room for what comes next. When less than a packet is left the oldest goes.
+    pub fn room(&mut self) -> &mut [i16] {
+        const LEAST: usize = 6 * MAX_FRAME;
+        if MAX_PENDING - self.length < LEAST {
+            let surplus = LEAST - (MAX_PENDING - self.length);
+            self.drop_front(surplus);
+        }
+        &mut self.samples[self.length..]
+    }
+
+    pub fn grow(&mut self, count: usize) {
+        self.length = (self.length + count).min(MAX_PENDING);
+    }
+
+    /// Takes one frame from the front, if there is one.
+    pub fn take(&mut self, out: &mut [i16]) -> bool {
+        if self.length < out.len() {
+            return false;
+        }
+        out.copy_from_slice(&self.samples[..out.len()]);
+        self.drop_front(out.len());
+        true
+    }
+
+    fn drop_front(&mut self, count: usize) {
+        self.samples.copy_within(count..self.length, 0);
+        self.length -= count;
+    }
+
+    /// The last two frames in the time of one.
+    fn shorten(&mut self, frame: usize) {
+        let Some(start) = self.length.checked_sub(2 * frame) else {
+            return;
+        };
+        for step in 0..frame {
+            let first = i32::from(self.samples[start + step]) * (frame - step) as i32;
+            let second = i32::from(self.samples[start + frame + step]) * step as i32;
+            self.samples[start + step] = ((first + second) / frame as i32) as i16;
+        }
+        self.length -= frame;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_with_an_even_clock_gets_every_frame_once_and_in_order() {
+        let (mut hearing, mut lag) = (counting(), Lag::default());
+        let mut got = Vec::new();
+
+        for turn in 0..500 {
+            make(&mut hearing, turn);
+            got.extend(fetch(&hearing, &mut lag));
+        }
+
+        assert_eq!(got, (0..500).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_row_with_a_faster_clock_is_told_when_there_is_nothing_yet_and_then_lags() {
+        let (mut hearing, mut lag) = (counting(), Lag::default());
+        let mut again = 0;
+
+        for turn in 0..400 {
+            make(&mut hearing, turn);
+            let fetches = if turn % 100 == 99 { 2 } else { 1 };
+            for _ in 0..fetches {
+                again += u32::from(fetch(&hearing, &mut lag).is_none());
+            }
+        }
+
+        assert!((1..=4).contains(&again), "{again}");
+    }
+
+    #[test]
+    fn a_row_that_long_has_a_frame_to_spare_gives_one_up() {
+        let (mut hearing, mut lag) = (counting(), Lag::default());
+        make(&mut hearing, 0);
+        fetch(&hearing, &mut lag);
+        make(&mut hearing, 1);
+        make(&mut hearing, 2);
+        let mut newest = None;
+
+        for turn in 3..200 {
+            make(&mut hearing, turn);
+            newest = fetch(&hearing, &mut lag);
+        }
+
+        assert_eq!(newest, Some(199));
+    }
+
+    #[test]
+    fn a_row_that_stood_still_begins_with_the_newest() {
+        let (mut hearing, mut lag) = (counting(), Lag::default());
+        make(&mut hearing, 0);
+        fetch(&hearing, &mut lag);
+        for turn in 1..50 {
+            make(&mut hearing, turn);
+        }
+
+        assert_eq!(fetch(&hearing, &mut lag), Some(49));
+    }
+
+    fn counting() -> Hearing {
+        Hearing::new(Codec::Pcmu, Rate::Narrow).unwrap()
+    }
+
+    /// A frame that says which it is.
+    fn make(hearing: &mut Hearing, number: i16) {
+        hearing.made = hearing.made.wrapping_add(1);
+        hearing.newest_mut().samples_mut().fill(number);
+    }
+
+    fn fetch(hearing: &Hearing, lag: &mut Lag) -> Option<i16> {
+        let mut frame = Frame::silent(Rate::Narrow);
+        match lag.fetch(hearing, &mut frame) {
+            Fetched::Fresh => frame.samples().first().copied(),
+            Fetched::Again => None,
+        }
+    }
+}

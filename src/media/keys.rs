@@ -1,0 +1,304 @@
+//! The keys of one leg: telephone-events and tones in the audio into presses, and a supervisor's
+//! keys out of everything that others hear.
+//!
+//! Where a telephone-event was negotiated and `Auto` is asked for, the tone detector runs until the
+//! first event arrives, for some phones agree to events and send tones. While it is not known which
+//! kind a phone is, a tone counts only if no event has come within a quarter of a second; the first
+//! key that is so confirmed proves the phone, and from then on tones count at once. The first event
+//! ends listening for tones until the format is negotiated anew.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use crate::media::clamp::{self, KeyClamp};
+use crate::media::command::{InBand, InBandWhen, KeyListening, KeyPassage, TelephoneEventFormat};
+use crate::media::dtmf::event::EventReceiver;
+use crate::media::dtmf::tone::{Profile, ToneDetector, ToneEvent, ToneEvents};
+use crate::media::dtmf::{Digit, DigitSource};
+use crate::media::frame::{Frame, Rate};
+use crate::media::resample::Resampler;
+use crate::wire::rtp::Header;
+
+/// What a phone is known to send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Sends {
+    #[default]
+    Unknown,
+    Events,
+    Tones,
+}
+
+#[derive(Debug)]
+pub struct Keys {
+    listening: KeyListening,
+    format: Option<TelephoneEventFormat>,
+    sends: Sends,
+    events: Option<Box<EventReceiver>>,
+    ear: Option<Box<Ear>>,
+    /// Tones that are not known to be no echo of events. Beyond a hand full the oldest counts.
+    doubtful: VecDeque<(Instant, Digit)>,
+    /// An event was reported lately: the voice may hold the same key as a tone.
+    hushed_until: Option<Instant>,
+    hushed: bool,
+}
+
+/// Listens to the voice, at 8 kHz whatever the bridge's rate.
+struct Ear {
+    profile: Profile,
+    kind: EarKind,
+    /// Down to 8 kHz and up again.
+    resamplers: Option<Box<(Resampler, Resampler)>>,
+}
+
+enum EarKind {
+    /// Reports keys and lets them through.
+    Detector(ToneDetector),
+    /// Withholds them.
+    Clamp(KeyClamp),
+}
+
+const DOUBT: Duration = Duration::from_millis(250);
+const MOST_DOUBTFUL: usize = 8;
+
+/// How long after the last report of an event the voice stays shut: reports come every 20 to 50 ms,
+/// and the voice passes a jitter buffer that they do not.
+const HUSH: Duration = Duration::from_millis(100);
+/// The same after the key was released.
+const AFTER_RELEASE: Duration = Duration::from_millis(20);
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            listening: KeyListening {
+                in_band: InBand::Off,
+                events: KeyPassage::Pass { report: false },
+            },
+            format: None,
+            sends: Sends::default(),
+            events: None,
+            ear: None,
+            doubtful: VecDeque::new(),
+            hushed_until: None,
+            hushed: false,
+        }
+    }
+}
+
+impl Keys {
+    pub fn listen(&mut self, listening: KeyListening) {
+        self.listening = listening;
+        self.fit_ear();
+    }
+
+    pub fn negotiated(&mut self, format: Option<TelephoneEventFormat>) {
+        if self.format != format {
+            self.format = format;
+            self.sends = Sends::Unknown;
+            self.doubtful.clear();
+        }
+        self.fit_ear();
+    }
+
+    /// Whether the leg's voice is to be listened to.
+    pub fn need_the_voice(&self) -> bool {
+        self.ear.is_some()
+    }
+
+    pub fn pass(&self) -> bool {
+        matches!(self.listening.events, KeyPassage::Pass { .. })
+    }
+
+    fn report(&self) -> bool {
+        self.listening.events != KeyPassage::Pass { report: false }
+    }
+
+    /// Makes the detector that is wanted, or drops it.
+    fn fit_ear(&mut self) {
+        let (profile, when) = match self.listening.in_band {
+            InBand::Off => {
+                self.ear = None;
+                return;
+            }
+            InBand::Menu(when) => (Profile::Menu, when),
+            InBand::Role(when) => (Profile::Role, when),
+        };
+        let wanted = match when {
+            InBandWhen::Always => true,
+            InBandWhen::Auto => self.sends != Sends::Events,
+        };
+        if !wanted {
+            self.ear = None;
+            return;
+        }
+        let clamps = !self.pass();
+        match &mut self.ear {
+            Some(ear) if ear.clamps() == clamps => ear.set_profile(profile),
+            _ => self.ear = Some(Box::new(Ear::new(profile, clamps))),
+        }
+    }
+
+    /// Readies the detector for a bridge's rate.
+    pub fn set_rate(&mut self, rate: Rate) {
+        if let Some(ear) = &mut self.ear {
+            ear.set_rate(rate);
+        }
+    }
+
+    /// A telephone-event arrived; yields the key if this is the first of its press, and it is to be
+    /// reported. Afterwards the voice may be needed no more.
+    pub fn event(&mut self, now: Instant, header: &Header, payload: &[u8]) -> Option<Digit> {
+        if self.sends != Sends::Events {
+            self.sends = Sends::Events;
+            self.doubtful.clear();
+            self.fit_ear();
+        }
+        // RFC 4733 §2.3.1: the E bit says that the key was released.
+        let released = payload.get(1).is_some_and(|flags| flags & 0x80 != 0);
+        self.hushed_until = Some(now + if released { AFTER_RELEASE } else { HUSH });
+        let receiver = self
+            .events
+            .get_or_insert_with(|| Box::new(EventReceiver::new(now)));
+        let digit = receiver.handle_packet(now, header, payload)?;
+        self.report().then_some(digit)
+    }
+
+    /// Takes a frame of the voice, as it was decoded, and leaves in its place what others may hear.
+    pub fn voice(
+        &mut self,
+        now: Instant,
+        frame: &mut Frame,
+        mut pressed: impl FnMut(Digit, DigitSource),
+    ) {
+        if !self.pass() {
+            self.hush(now, frame);
+        }
+        let Some(ear) = &mut self.ear else { return };
+        let certain = self.sends == Sends::Tones
+            || self.format.is_none()
+            || matches!(
+                self.listening.in_band,
+                InBand::Menu(InBandWhen::Always) | InBand::Role(InBandWhen::Always)
+            );
+        for event in ear.push(frame) {
+            let ToneEvent::Pressed { digit, .. } = event else {
+                continue;
+            };
+            self.doubtful.push_back((now, digit));
+        }
+        while let Some((heard, digit)) = self.doubtful.front().copied() {
+            let waited = now.saturating_duration_since(heard) >= DOUBT;
+            let proven = certain || self.sends == Sends::Tones;
+            if !proven && !waited && self.doubtful.len() <= MOST_DOUBTFUL {
+                break;
+            }
+            self.doubtful.pop_front();
+            self.sends = Sends::Tones;
+            if self.report() {
+                pressed(digit, DigitSource::InBand);
+            }
+        }
+    }
+
+    /// Some gateways let the tone through beside the event.
+    fn hush(&mut self, now: Instant, frame: &mut Frame) {
+        let hush = self.hushed_until.is_some_and(|until| now < until);
+        let before = std::mem::replace(&mut self.hushed, hush);
+        let samples = frame.samples_mut();
+        let edge = samples.len() as i32 / 4;
+        match (before, hush) {
+            (false, false) => self.hushed_until = None,
+            (true, true) => samples.fill(0),
+            (false, true) => {
+                for (step, sample) in (0..).zip(samples) {
+                    *sample = (i32::from(*sample) * (edge - step).max(0) / edge) as i16;
+                }
+            }
+            (true, false) => {
+                for (step, sample) in (0..).zip(samples) {
+                    *sample = (i32::from(*sample) * step.min(edge) / edge) as i16;
+                }
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Ear {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ear")
+            .field("profile", &self.profile)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Ear {
+    fn new(profile: Profile, clamps: bool) -> Self {
+        Self {
+            profile,
+            kind: match clamps {
+                true => EarKind::Clamp(KeyClamp::new(profile)),
+                false => EarKind::Detector(ToneDetector::new(profile)),
+            },
+            resamplers: None,
+        }
+    }
+
+    fn clamps(&self) -> bool {
+        matches!(self.kind, EarKind::Clamp(_))
+    }
+
+    fn set_profile(&mut self, profile: Profile) {
+        if self.profile == profile {
+            return;
+        }
+        self.profile = profile;
+        match &mut self.kind {
+            EarKind::Detector(detector) => detector.set_profile(profile),
+            EarKind::Clamp(clamp) => clamp.set_profile(profile),
+        }
+    }
+
+    fn set_rate(&mut self, rate: Rate) {
+        match rate {
+            Rate::Narrow => self.resamplers = None,
+            Rate::Wide if self.resamplers.is_some() => {}
+            Rate::Wide => {
+                let (narrow, wide) = (Rate::Narrow, Rate::Wide);
+                self.resamplers = Resampler::new(wide, narrow)
+                    .zip(Resampler::new(narrow, wide))
+                    .map(Box::new);
+            }
+        }
+    }
+
+    fn push(&mut self, frame: &mut Frame) -> ToneEvents {
+        let mut narrow = [0; clamp::FRAME];
+        match &mut self.resamplers {
+            None if frame.rate() == Rate::Narrow => narrow.copy_from_slice(frame.samples()),
+            None => {}
+            Some(pair) => {
+                pair.0.resample(frame.samples(), &mut narrow);
+            }
+        }
+        match &mut self.kind {
+            EarKind::Detector(detector) => detector.push(&narrow),
+            EarKind::Clamp(clamp) => {
+                let events = clamp.push(&mut narrow);
+                match &mut self.resamplers {
+                    None if frame.rate() == Rate::Narrow => {
+                        frame.samples_mut().copy_from_slice(&narrow);
+                    }
+                    // Without a detector at its rate a voice cannot be let through.
+                    None => frame.samples_mut().fill(0),
+                    Some(pair) => {
+                        pair.1.resample(&narrow, frame.samples_mut());
+                    }
+                }
+                events
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,229 @@
+//! Calls without any supervisor.
+
+use std::time::Duration;
+
+use sottovoce::demo::media::Voice;
+use sottovoce::demo::phone::PhoneError;
+use sottovoce::demo::stage::{self, MOBILE, OFFICE};
+
+use crate::scene::{
+    AGENT_HZ, CUSTOMER_HZ, Folder, Scene, hears, setup, start, stop, tones, wait_until,
+};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hang_up_by_either_party_ends_the_other_side() {
+    let scene = Scene::new("hang-up-customer").await;
+    scene
+        .customer
+        .hang_up()
+        .await
+        .expect("the customer hangs up");
+    scene.agent.ended().await;
+    stop(scene.service);
+
+    let scene = Scene::new("hang-up-agent").await;
+    scene.agent.hang_up().await.expect("the agent hangs up");
+    scene.customer.ended().await;
+    stop(scene.service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn busy_cancel_and_unknown_numbers_are_answered_as_a_phone_expects() {
+    let folder = Folder::new("statuses");
+    let service = start(&setup(&folder));
+    let customer = stage::phone(&service, "+358501112222", OFFICE)
+        .await
+        .expect("a phone");
+
+    // Nobody has registered 204 yet.
+    assert!(matches!(
+        customer.dial("204").await,
+        Err(PhoneError::Refused(480))
+    ));
+    assert!(matches!(
+        customer.dial("nobody").await,
+        Err(PhoneError::Refused(404))
+    ));
+
+    let mut agent = stage::agent(&service, stage::AGENT, stage::AGENT_PASSWORD)
+        .await
+        .expect("agent");
+    let dialling = customer.start_dialling("204").await.expect("dialling");
+    agent
+        .incoming()
+        .await
+        .expect("it rings")
+        .reject(486)
+        .await
+        .expect("busy");
+    assert!(matches!(
+        dialling.answered().await,
+        Err(PhoneError::Refused(486))
+    ));
+
+    let dialling = customer.start_dialling("204").await.expect("dialling");
+    let mut incoming = agent.incoming().await.expect("it rings");
+    incoming.ring().await.expect("180");
+    let mut status = dialling.status.clone();
+    status
+        .wait_for(|status| *status == 180)
+        .await
+        .expect("180 reaches the caller");
+    let (cancelled, caller) = tokio::join!(incoming.cancelled(), dialling.cancel());
+    assert!(cancelled.is_some(), "CANCEL reaches the agent");
+    assert!(matches!(caller, Err(PhoneError::Refused(487))));
+    stop(service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_external_trunk_is_no_way_out_through_an_external_trunk() {
+    let folder = Folder::new("relay");
+    let service = start(&setup(&folder));
+    let stranger = stage::phone(&service, "+4912345678", MOBILE)
+        .await
+        .expect("a phone");
+
+    let refused = stranger.dial("+442071234567").await;
+
+    assert!(
+        matches!(refused, Err(PhoneError::Refused(403 | 404))),
+        "{:?}",
+        refused.err()
+    );
+    stop(service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agents_hold_is_relayed_and_taken_back() {
+    let scene = Scene::new("hold").await;
+    scene
+        .agent
+        .reinvite("sendonly")
+        .await
+        .expect("hold is accepted");
+    let state = scene
+        .customer
+        .wait_for(|state| state.reinvites == 1)
+        .await
+        .expect("relayed");
+    assert_eq!(state.direction.as_deref(), Some("sendonly"));
+    wait_until("the agent hears nobody", || {
+        !hears(&scene.agent.media, CUSTOMER_HZ)
+    })
+    .await;
+
+    scene
+        .agent
+        .reinvite("sendrecv")
+        .await
+        .expect("resume is accepted");
+    wait_until("both hear each other again", || {
+        tones(&scene.agent.media) == [CUSTOMER_HZ] && tones(&scene.customer.media) == [AGENT_HZ]
+    })
+    .await;
+    stop(scene.service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_blind_transfer_moves_the_customer_to_the_new_agent() {
+    let scene = Scene::new("transfer").await;
+    let mut second = stage::agent(&scene.service, stage::SECOND_AGENT, "onni-205")
+        .await
+        .expect("agent");
+    let target = format!("sip:205@{}", scene.service.sip);
+    let (referred, line) = tokio::join!(scene.agent.refer(&target), async {
+        second
+            .incoming()
+            .await
+            .expect("205 rings")
+            .answer()
+            .await
+            .expect("answered")
+    });
+    referred.expect("202");
+    line.media.say(Voice::Tone(2600.0));
+    scene.agent.ended().await;
+
+    wait_until("customer and new agent hear each other", || {
+        tones(&scene.customer.media) == [2600.0] && tones(&line.media) == [CUSTOMER_HZ]
+    })
+    .await;
+    assert!(
+        scene.agent.state().transfer.contains(&200),
+        "{:?}",
+        scene.agent.state().transfer
+    );
+    stop(scene.service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transfer_to_nowhere_leaves_the_call_as_it_was() {
+    let scene = Scene::new("transfer-nowhere").await;
+    // Accepted and then failed, or refused at once: never half done.
+    let _ = scene
+        .agent
+        .refer(&format!("sip:299@{}", scene.service.sip))
+        .await;
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+
+    scene
+        .expect_ears(&[CUSTOMER_HZ], &[AGENT_HZ], "after a transfer to nowhere")
+        .await;
+    assert!(scene.agent.state().ended.is_none());
+    stop(scene.service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_agent_calls_out_and_is_supervised_too() {
+    let folder = Folder::new("outbound");
+    let change = |setup: sottovoce::demo::service::Setup| setup;
+    let mut setup = change(setup(&folder));
+    // The far end answers on the port that the trunk names.
+    setup.trunks = setup.trunks.replace(
+        &format!("uri = \"sip:{MOBILE}:5060\""),
+        &format!("uri = \"sip:{MOBILE}:15062\""),
+    );
+    let service = start(&setup);
+    let mut config = sottovoce::demo::phone::PhoneConfig::new("+442071234567", MOBILE, service.sip);
+    config.port = 15_062;
+    let mut far = sottovoce::demo::phone::Phone::start(config)
+        .await
+        .expect("a phone");
+    let agent = stage::agent(&service, stage::AGENT, stage::AGENT_PASSWORD)
+        .await
+        .expect("agent");
+    let (agent_line, far_line) = tokio::join!(agent.dial("+442071234567"), async {
+        far.incoming()
+            .await
+            .expect("it rings")
+            .answer()
+            .await
+            .expect("answered")
+    });
+    let agent_line = agent_line.expect("the agent's call is answered");
+    agent_line.media.say(Voice::Tone(AGENT_HZ));
+    far_line.media.say(Voice::Tone(CUSTOMER_HZ));
+    let mia = stage::phone(&service, stage::MIA, MOBILE)
+        .await
+        .expect("a phone");
+    let line = mia
+        .dial(stage::SUPERVISING_NUMBER)
+        .await
+        .expect("800 answers");
+
+    wait_until("the supervisor hears both", || {
+        hears(&line.media, AGENT_HZ) && hears(&line.media, CUSTOMER_HZ)
+    })
+    .await;
+    stop_after(service, &[&line, &agent_line]).await;
+}
+
+async fn stop_after(
+    service: sottovoce::demo::service::Service,
+    lines: &[&sottovoce::demo::phone::Line],
+) {
+    for line in lines {
+        line.hang_up().await.expect("hangs up");
+    }
+    stop(service);
+}

@@ -1,0 +1,122 @@
+//! Keys on real calls: in-band, and by more than one way at once.
+
+use std::time::Duration;
+
+use sottovoce::demo::media::{KeySending, Voice};
+use sottovoce::demo::phone::{Phone, PhoneConfig};
+use sottovoce::demo::stage::{self, MOBILE};
+
+use crate::scene::{AGENT_HZ, CUSTOMER_HZ, SUPERVISOR_HZ, Scene, audit_csv, stop, wait_until};
+
+/// A supervisor's phone that negotiates no telephone-event.
+async fn old_phone(scene: &Scene) -> Phone {
+    let mut config = PhoneConfig::new(stage::MIA, MOBILE, scene.service.sip);
+    config.telephone_event = None;
+    Phone::start(config).await.expect("a phone")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_band_keys_work_and_no_party_hears_them() {
+    let scene = Scene::new("in-band").await;
+    let phone = old_phone(&scene).await;
+    let mia = phone
+        .dial(stage::SUPERVISING_NUMBER)
+        .await
+        .expect("800 answers");
+    wait_until("the supervisor hears the call", || {
+        crate::scene::hears(&mia.media, CUSTOMER_HZ) && crate::scene::hears(&mia.media, AGENT_HZ)
+    })
+    .await;
+    mia.media.say(Voice::Silence);
+    mia.press("6#", KeySending::InBand)
+        .await
+        .expect("keys are sent");
+    wait_until("6# is audited", || audit_csv(&scene.service).contains("6#")).await;
+    mia.media.say(Voice::Tone(SUPERVISOR_HZ));
+    scene
+        .expect_ears(
+            &[CUSTOMER_HZ, SUPERVISOR_HZ],
+            &[AGENT_HZ, SUPERVISOR_HZ],
+            "barge in-band",
+        )
+        .await;
+
+    // While everybody hears her: 5#, whose tones must not pass.
+    mia.media.say(Voice::Silence);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let from = sottovoce::edge::clock::now();
+    mia.press("5#", KeySending::InBand)
+        .await
+        .expect("keys are sent");
+    scene
+        .expect_ears(&[CUSTOMER_HZ], &[AGENT_HZ], "monitor in-band")
+        .await;
+    for line in [&scene.agent, &scene.customer] {
+        let heard = line.media.heard();
+        let start = heard.index_at(from).unwrap_or(0);
+        for hz in [770.0, 1336.0, 941.0, 1477.0] {
+            let loud = heard.samples[start..]
+                .chunks_exact(160)
+                .filter(|frame| crate::scene::amplitude(frame, hz) > 1500.0)
+                .count();
+            assert_eq!(loud, 0, "frames with {hz} Hz of a key");
+        }
+    }
+    stop(scene.service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_arrives_by_event_and_by_info_counts_once() {
+    let scene = Scene::new("twice").await;
+    let mia = scene.supervise().await;
+    for key in ["4", "#"] {
+        let (event, info) = tokio::join!(
+            mia.press(key, KeySending::Event),
+            mia.press(key, KeySending::Info)
+        );
+        event.and(info).expect("keys are sent");
+        tokio::time::sleep(Duration::from_millis(350)).await;
+    }
+
+    scene
+        .expect_ears(
+            &[CUSTOMER_HZ, SUPERVISOR_HZ],
+            &[AGENT_HZ],
+            "one 4 and one #",
+        )
+        .await;
+    assert_eq!(scene.audited(9008), 0, "44## would be an unknown command");
+    stop(scene.service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_of_the_customer_reach_the_agent() {
+    let scene = Scene::new("customer-keys").await;
+    let before = scene.agent.media.events_heard();
+    scene
+        .customer
+        .press("12", KeySending::Event)
+        .await
+        .expect("keys are sent");
+
+    wait_until("the agent's phone has received them", || {
+        scene.agent.media.events_heard() >= before + 10
+    })
+    .await;
+    stop(scene.service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_digits_are_never_taken_for_the_last_one() {
+    let scene = Scene::new("fourteen").await;
+    let mia = scene.supervise().await;
+    mia.press("14#", KeySending::Event)
+        .await
+        .expect("keys are sent");
+
+    wait_until("9008 is audited", || scene.audited(9008) == 1).await;
+    scene
+        .expect_ears(&[CUSTOMER_HZ], &[AGENT_HZ], "still a monitor")
+        .await;
+    stop(scene.service);
+}

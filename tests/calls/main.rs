@@ -1,0 +1,10 @@
+//! Real calls on loopback: the service in a process of its own, simulated phones on a second SIP
+//! implementation, and measurements of the audio that arrived.
+
+mod b2bua;
+mod bad_input;
+mod keys;
+mod policy;
+mod scene;
+mod supervising;
+mod whole;

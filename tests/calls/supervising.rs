@@ -1,0 +1,200 @@
+//! Roles on real calls.
+
+use std::time::Duration;
+
+use sottovoce::demo::media::KeySending;
+use sottovoce::demo::roles::breaks;
+use sottovoce::edge::clock;
+
+use crate::scene::{
+    AGENT_HZ, CUSTOMER_HZ, SUPERVISOR_HZ, Scene, hears, longest_gap, stop, tones, wait_until,
+};
+
+const AGENT_ALONE: &[f32] = &[AGENT_HZ];
+const CUSTOMER_ALONE: &[f32] = &[CUSTOMER_HZ];
+const AGENT_AND_SUPERVISOR: &[f32] = &[AGENT_HZ, SUPERVISOR_HZ];
+const CUSTOMER_AND_SUPERVISOR: &[f32] = &[CUSTOMER_HZ, SUPERVISOR_HZ];
+
+async fn every_role(name: &str, how: KeySending) {
+    let scene = Scene::new(name).await;
+    let began = clock::now();
+    let mia = scene.supervise().await;
+    scene
+        .expect_ears(CUSTOMER_ALONE, AGENT_ALONE, "monitor")
+        .await;
+
+    let steps = [
+        ("4#", CUSTOMER_AND_SUPERVISOR, AGENT_ALONE),
+        ("5#", CUSTOMER_ALONE, AGENT_ALONE),
+        ("8#", CUSTOMER_ALONE, AGENT_AND_SUPERVISOR),
+        ("6#", CUSTOMER_AND_SUPERVISOR, AGENT_AND_SUPERVISOR),
+        ("4#", CUSTOMER_AND_SUPERVISOR, AGENT_ALONE),
+        ("0#", CUSTOMER_AND_SUPERVISOR, AGENT_AND_SUPERVISOR),
+    ];
+    for (keys, agent, customer) in steps {
+        mia.press(keys, how).await.expect("keys are sent");
+        scene.expect_ears(agent, customer, keys).await;
+    }
+    mia.hang_up().await.expect("the supervisor hangs up");
+    scene
+        .expect_ears(CUSTOMER_ALONE, AGENT_ALONE, "after the supervisor has left")
+        .await;
+
+    for (party, line, other) in [
+        ("agent", &scene.agent, CUSTOMER_HZ),
+        ("customer", &scene.customer, AGENT_HZ),
+    ] {
+        let breaks = breaks(&line.media.packets());
+        assert!(
+            breaks.is_empty(),
+            "the stream towards the {party}: {breaks:?}"
+        );
+        assert_eq!(line.state().reinvites, 0, "re-INVITEs to the {party}");
+        let gap = longest_gap(&line.media.heard(), other, began);
+        assert!(
+            gap <= 1,
+            "{gap} frames without the other party in the {party}'s ear"
+        );
+        assert_eq!(
+            line.media.events_heard(),
+            0,
+            "keys of the supervisor at the {party}"
+        );
+    }
+    stop(scene.service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_role_by_telephone_event_reaches_exactly_its_ears_on_unbroken_streams() {
+    every_role("roles-event", KeySending::Event).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_role_by_info_reaches_exactly_its_ears_on_unbroken_streams() {
+    every_role("roles-info", KeySending::Info).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_takeover_keeps_the_customer_and_releases_the_agent() {
+    let scene = Scene::new("takeover").await;
+    let mia = scene.supervise().await;
+    mia.press("1#", KeySending::Event)
+        .await
+        .expect("keys are sent");
+    scene.agent.ended().await;
+
+    wait_until("only the supervisor is heard", || {
+        tones(&scene.customer.media) == [SUPERVISOR_HZ] && tones(&mia.media) == [CUSTOMER_HZ]
+    })
+    .await;
+    // The supervisor was in the customer's ear before the agent had left it.
+    let heard = scene.customer.media.heard();
+    let both = heard.samples.chunks_exact(160).filter(|frame| {
+        crate::scene::amplitude(frame, AGENT_HZ) > 500.0
+            && crate::scene::amplitude(frame, SUPERVISOR_HZ) > 500.0
+    });
+    // 250 ms, less what the # lasts on and the way to the ear takes.
+    assert!(both.count() >= 3, "they overlap");
+
+    mia.hang_up().await.expect("the supervisor hangs up");
+    scene.customer.ended().await;
+    stop(scene.service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hanging_up_everyone_takes_a_second_press() {
+    let scene = Scene::new("hang-up").await;
+    let mia = scene.supervise().await;
+    mia.press("7#", KeySending::Event)
+        .await
+        .expect("keys are sent");
+    tokio::time::sleep(Duration::from_millis(800)).await;
+    assert!(
+        scene.agent.state().ended.is_none(),
+        "nothing happens at the first press"
+    );
+    mia.press("7#", KeySending::Event)
+        .await
+        .expect("keys are sent");
+
+    scene.agent.ended().await;
+    scene.customer.ended().await;
+    stop(scene.service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_agent_alone_hears_one_short_notice_when_it_is_policy() {
+    let scene = Scene::with("notice", |setup| {
+        setup.line("supervising", "agent_notice = \"tone\"")
+    })
+    .await;
+    let mia = scene.supervise().await;
+    let notice = |samples: &[i16]| {
+        samples
+            .chunks_exact(160)
+            .filter(|frame| crate::scene::amplitude(frame, 440.0) > 300.0)
+            .count()
+    };
+    // The customer's own tone lies at 500 Hz: 440 Hz is told apart over a frame and a half.
+    wait_until("the notice has passed", || hears(&mia.media, CUSTOMER_HZ)).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+
+    let agent = notice(&scene.agent.media.heard().samples);
+    let customer = notice(&scene.customer.media.heard().samples);
+    assert!(
+        agent > customer,
+        "agent {agent} frames, customer {customer}"
+    );
+    stop(scene.service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_customer_stays_with_a_barged_supervisor_when_the_agent_hangs_up() {
+    let scene = Scene::new("barge-stay").await;
+    let mia = scene.supervise().await;
+    mia.press("6#", KeySending::Event)
+        .await
+        .expect("keys are sent");
+    scene
+        .expect_ears(CUSTOMER_AND_SUPERVISOR, AGENT_AND_SUPERVISOR, "barge")
+        .await;
+    scene.agent.hang_up().await.expect("the agent hangs up");
+
+    wait_until("customer and supervisor hear each other alone", || {
+        tones(&scene.customer.media) == [SUPERVISOR_HZ] && tones(&mia.media) == [CUSTOMER_HZ]
+    })
+    .await;
+    mia.hang_up().await.expect("the supervisor hangs up");
+    scene.customer.ended().await;
+    stop(scene.service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_supervisor_listens_and_may_not_speak_beside_the_first() {
+    let scene = Scene::new("second").await;
+    let mia = scene.supervise().await;
+    mia.press("4#", KeySending::Event)
+        .await
+        .expect("keys are sent");
+    scene
+        .expect_ears(CUSTOMER_AND_SUPERVISOR, AGENT_ALONE, "coach")
+        .await;
+    let leo = scene.supervise_too().await;
+    leo.press("6#", KeySending::Event)
+        .await
+        .expect("keys are sent");
+
+    wait_until("the refusal is audited", || scene.audited(9012) == 1).await;
+    scene
+        .expect_ears(
+            CUSTOMER_AND_SUPERVISOR,
+            AGENT_ALONE,
+            "the second may not barge",
+        )
+        .await;
+    assert!(
+        !hears(&leo.media, SUPERVISOR_HZ),
+        "supervisors do not hear one another"
+    );
+    stop(scene.service);
+}

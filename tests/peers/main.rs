@@ -1,0 +1,7 @@
+//! Peers that are not ours: sipp as carrier and as agent, baresip as the supervisor's phone.
+//!
+//! Both come from Debian (`sip-tester`, `baresip`); `./run test` installs them. A test whose peer is
+//! missing fails and says so.
+
+mod baresip;
+mod sipp;

@@ -1,0 +1,8 @@
+//! The whole system in virtual time: see `world`.
+
+mod checks;
+mod network;
+mod phone;
+mod random;
+mod scenarios;
+mod world;

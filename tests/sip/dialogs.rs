@@ -1,0 +1,406 @@
+//! What happens inside a call: holds, keys, transfers, and requests that have no place there.
+
+use std::time::Duration;
+
+use sottovoce::control::input::Signal;
+use sottovoce::control::output::SignalCommand;
+use sottovoce::id::{LegId, RequestId};
+
+use crate::phone::{Call, Phone, sdp};
+use crate::world::{World, answer, description};
+
+/// A call from the carrier that stands.
+pub async fn standing(world: &mut World, carrier: &Phone) -> (LegId, Call) {
+    let mut call = Call::new(carrier, "+358401", "204");
+    carrier.send(&call.request("INVITE", "", &sdp(4000))).await;
+    let (leg, _) = world.invited().await;
+    world.sip.send(leg, answer());
+    let ok = carrier.expect(200).await;
+    call.confirmed_by(&ok);
+    carrier.send(&call.ack("")).await;
+    assert!(matches!(
+        world.signal_of(leg).await,
+        Signal::Acknowledged { .. }
+    ));
+    (leg, call)
+}
+
+/// A call to a phone that stands; what the phone sends next is its own.
+async fn standing_out(world: &mut World, phone: &Phone) -> (LegId, Call) {
+    let leg = world.dial_phone(phone);
+    let invite = phone.request("INVITE").await;
+    phone.answer(&invite, 200, "p", "", &sdp(5000)).await;
+    assert!(matches!(
+        world.signal_of(leg).await,
+        Signal::Answered { .. }
+    ));
+    phone.request("ACK").await;
+    (leg, Call::of_invite(phone, &invite, "p"))
+}
+
+#[tokio::test]
+async fn a_hold_of_the_peer_is_asked_and_answered() {
+    let mut world = World::new().await;
+    let carrier = world.carrier().await;
+    let (leg, mut call) = standing(&mut world, &carrier).await;
+
+    carrier.send(&call.request("INVITE", "", &sdp(4002))).await;
+    let Signal::Reinvited {
+        request,
+        sdp: offer,
+    } = world.signal_of(leg).await
+    else {
+        panic!("a re-INVITE");
+    };
+    assert_eq!(offer, Some(description(4002)));
+    world.sip.send(
+        leg,
+        SignalCommand::AcceptReinvite {
+            request,
+            sdp: description(6002),
+        },
+    );
+    let ok = carrier.expect(200).await;
+    assert!(ok.body.contains("m=audio 6002"));
+    carrier.send(&call.ack("")).await;
+
+    carrier.send(&call.request("INVITE", "", &sdp(4004))).await;
+    let Signal::Reinvited { request, .. } = world.signal_of(leg).await else {
+        panic!("a second re-INVITE");
+    };
+    world.sip.send(
+        leg,
+        SignalCommand::RefuseReinvite {
+            request,
+            status: 488,
+        },
+    );
+    carrier.expect(488).await;
+}
+
+#[tokio::test]
+async fn a_reinvite_without_offer_is_answered_in_its_ack() {
+    let mut world = World::new().await;
+    let carrier = world.carrier().await;
+    let (leg, mut call) = standing(&mut world, &carrier).await;
+
+    carrier.send(&call.request("INVITE", "", "")).await;
+    let Signal::Reinvited { request, sdp: None } = world.signal_of(leg).await else {
+        panic!("a re-INVITE without offer");
+    };
+    world.sip.send(
+        leg,
+        SignalCommand::AcceptReinvite {
+            request,
+            sdp: description(6002),
+        },
+    );
+    carrier.expect(200).await;
+    carrier.send(&call.ack(&sdp(4002))).await;
+
+    let Signal::ReinviteAcknowledged { request: of, sdp } = world.signal_of(leg).await else {
+        panic!("an answer");
+    };
+    assert_eq!((of, sdp), (request, Some(description(4002))));
+}
+
+#[tokio::test]
+async fn our_reinvite_is_acknowledged_and_told_also_when_refused() {
+    let mut world = World::new().await;
+    let phone = Phone::at("127.0.0.1", world.udp).await;
+    let (leg, _) = standing_out(&mut world, &phone).await;
+    let reinvite = |number| SignalCommand::Reinvite {
+        request: RequestId(number),
+        sdp: Some(description(4002)),
+    };
+
+    world.sip.send(leg, reinvite(1));
+    let invite = phone.request("INVITE").await;
+    assert_eq!(invite.header("CSeq"), "2 INVITE");
+    assert!(invite.body.contains("m=audio 4002"));
+    phone.answer(&invite, 200, "p", "", &sdp(5002)).await;
+    assert_eq!(phone.request("ACK").await.header("CSeq"), "2 ACK");
+    assert!(matches!(
+        world.signal_of(leg).await,
+        Signal::ReinviteAnswered { request: RequestId(1), result: Ok(Some(sdp)) }
+            if sdp == description(5002)
+    ));
+
+    world.sip.send(leg, reinvite(2));
+    let invite = phone.request("INVITE").await;
+    phone.answer(&invite, 488, "p", "", "").await;
+    assert!(matches!(
+        world.signal_of(leg).await,
+        Signal::ReinviteAnswered {
+            request: RequestId(2),
+            result: Err(488)
+        }
+    ));
+
+    world.sip.send(leg, reinvite(3));
+    let mut invite = phone.request("INVITE").await;
+    while invite.header("CSeq") != "4 INVITE" {
+        invite = phone.request("INVITE").await;
+    }
+    phone.answer(&invite, 481, "p", "", "").await;
+    assert!(matches!(
+        world.signal_of(leg).await,
+        Signal::ReinviteAnswered {
+            request: RequestId(3),
+            result: Err(481)
+        }
+    ));
+    assert!(matches!(world.signal_of(leg).await, Signal::Lost));
+}
+
+#[tokio::test]
+async fn reinvites_that_cross_get_491_both_ways() {
+    let mut world = World::new().await;
+    let phone = Phone::at("127.0.0.1", world.udp).await;
+    let (leg, mut call) = standing_out(&mut world, &phone).await;
+
+    world.sip.send(
+        leg,
+        SignalCommand::Reinvite {
+            request: RequestId(1),
+            sdp: Some(description(4002)),
+        },
+    );
+    let ours = phone.request("INVITE").await;
+    phone.send(&call.request("INVITE", "", &sdp(5004))).await;
+    phone.expect(491).await;
+    phone.answer(&ours, 491, "p", "", "").await;
+    assert!(matches!(
+        world.signal_of(leg).await,
+        Signal::ReinviteAnswered {
+            result: Err(491),
+            ..
+        }
+    ));
+
+    phone.request("ACK").await;
+    phone.send(&call.request("INVITE", "", &sdp(5004))).await;
+    assert!(matches!(
+        world.signal_of(leg).await,
+        Signal::Reinvited { .. }
+    ));
+    world.sip.send(
+        leg,
+        SignalCommand::Reinvite {
+            request: RequestId(2),
+            sdp: Some(description(4002)),
+        },
+    );
+    assert!(matches!(
+        world.signal_of(leg).await,
+        Signal::ReinviteAnswered {
+            request: RequestId(2),
+            result: Err(491)
+        }
+    ));
+}
+
+#[tokio::test]
+async fn keys_by_info_are_answered_and_told() {
+    let mut world = World::new().await;
+    let carrier = world.carrier().await;
+    let (leg, mut call) = standing(&mut world, &carrier).await;
+
+    for (kind, body, key) in [
+        ("dtmf-relay", "Signal=4\r\nDuration=160\r\n", '4'),
+        ("dtmf", "#", '#'),
+    ] {
+        let kind = format!("Content-Type: application/{kind}\r\n");
+        carrier.send(&call.request("INFO", &kind, body)).await;
+        assert_eq!(carrier.receive().await.status(), 200);
+        let Signal::KeyInfo { digit } = world.signal_of(leg).await else {
+            panic!("a key");
+        };
+        assert_eq!(digit.as_char(), key);
+    }
+    carrier
+        .send(&call.request("INFO", "Content-Type: text/plain\r\n", "hello"))
+        .await;
+    assert_eq!(carrier.receive().await.status(), 415);
+    carrier.send(&call.request("INFO", "", "")).await;
+    assert_eq!(carrier.receive().await.status(), 200);
+}
+
+#[tokio::test]
+async fn a_transfer_is_asked_accepted_and_told_about() {
+    let mut world = World::new().await;
+    let carrier = world.carrier().await;
+    let (leg, mut call) = standing(&mut world, &carrier).await;
+
+    let refer_to = format!("Refer-To: <sip:205@{}>\r\n", world.udp.ip());
+    carrier.send(&call.request("REFER", &refer_to, "")).await;
+    let Signal::Referred {
+        request,
+        target,
+        attended,
+    } = world.signal_of(leg).await
+    else {
+        panic!("a transfer");
+    };
+    assert_eq!((&*target, attended), ("205", false));
+    world.sip.send(leg, SignalCommand::AcceptRefer { request });
+    assert_eq!(carrier.receive().await.status(), 202);
+    let first = carrier.request("NOTIFY").await;
+    assert!(first.body.starts_with("SIP/2.0 100"));
+    assert!(first.header("Subscription-State").starts_with("active"));
+    carrier.answer(&first, 200, "", "", "").await;
+    world.sip.send(
+        leg,
+        SignalCommand::NotifyRefer {
+            request,
+            status: 200,
+            last: true,
+        },
+    );
+    let last = carrier.request("NOTIFY").await;
+    assert!(last.body.starts_with("SIP/2.0 200"));
+    assert!(last.header("Subscription-State").starts_with("terminated"));
+    carrier.answer(&last, 200, "", "", "").await;
+
+    let refer_to = "Refer-To: <sip:9@192.0.2.1?Replaces=a%40b>\r\n";
+    carrier.send(&call.request("REFER", refer_to, "")).await;
+    let Signal::Referred {
+        request,
+        target,
+        attended,
+    } = world.signal_of(leg).await
+    else {
+        panic!("a transfer");
+    };
+    assert_eq!((&*target, attended), ("sip:9@192.0.2.1", true));
+    world.sip.send(
+        leg,
+        SignalCommand::RefuseRefer {
+            request,
+            status: 603,
+        },
+    );
+    carrier.expect(603).await;
+}
+
+#[tokio::test]
+async fn requests_without_a_place_are_refused_cleanly_and_the_call_stands() {
+    let mut world = World::new().await;
+    let carrier = world.carrier().await;
+    let (leg, mut call) = standing(&mut world, &carrier).await;
+
+    for (method, extra, body, status) in [
+        ("OPTIONS", "", "", 200),
+        ("UPDATE", "", "", 200),
+        ("UPDATE", "", "v=0\r\n", 488),
+        ("PRACK", "RAck: 1 1 INVITE\r\n", "", 405),
+        ("MESSAGE", "Content-Type: text/plain\r\n", "hello", 405),
+        ("SUBSCRIBE", "Event: dialog\r\n", "", 405),
+        ("NOTIFY", "Event: refer\r\n", "", 481),
+        ("REFER", "", "", 400),
+        ("DANCE", "", "", 501),
+        ("INFO", "Require: rocket\r\n", "", 420),
+    ] {
+        carrier.send(&call.request(method, extra, body)).await;
+        let answer = carrier.receive().await;
+        assert_eq!(answer.status(), status, "{method}");
+        if matches!(status, 405 | 501) {
+            assert!(answer.header("Allow").contains("INVITE"));
+        }
+    }
+    carrier.send(&call.numbered("INFO", 1, "", "")).await;
+    assert_eq!(carrier.receive().await.status(), 500, "an old number");
+    carrier.send(&call.request("BYE", "", "")).await;
+    assert_eq!(carrier.receive().await.status(), 200);
+    assert!(matches!(world.signal_of(leg).await, Signal::HungUp { .. }));
+    carrier.send(&call.request("BYE", "", "")).await;
+    assert_eq!(carrier.receive().await.status(), 481);
+}
+
+#[tokio::test]
+async fn a_repeated_200_is_acknowledged_again_and_a_foreign_one_ended() {
+    let mut world = World::new().await;
+    let phone = Phone::at("127.0.0.1", world.udp).await;
+    let leg = world.dial_phone(&phone);
+    let invite = phone.request("INVITE").await;
+    phone.answer(&invite, 200, "p", "", &sdp(5000)).await;
+    world.signal_of(leg).await;
+    phone.request("ACK").await;
+
+    phone.answer(&invite, 200, "p", "", &sdp(5000)).await;
+    assert!(phone.request("ACK").await.header("To").ends_with("tag=p"));
+    phone.answer(&invite, 200, "other", "", &sdp(5000)).await;
+    assert!(
+        phone
+            .request("ACK")
+            .await
+            .header("To")
+            .ends_with("tag=other")
+    );
+    let bye = phone.request("BYE").await;
+    assert!(bye.header("To").ends_with("tag=other"));
+    phone.answer(&bye, 200, "", "", "").await;
+
+    world.sip.send(leg, SignalCommand::HangUp { reason: None });
+    assert!(phone.request("BYE").await.header("To").ends_with("tag=p"));
+}
+
+#[tokio::test]
+async fn a_bye_that_nobody_answers_is_done_all_the_same() {
+    let mut world = World::with(Duration::from_millis(10), None, 64).await;
+    let phone = Phone::at("127.0.0.1", world.udp).await;
+    let (leg, _) = standing_out(&mut world, &phone).await;
+
+    world.sip.send(leg, SignalCommand::HangUp { reason: None });
+
+    assert!(matches!(world.signal_of(leg).await, Signal::HangUpDone));
+    world.sip.send(leg, SignalCommand::HangUp { reason: None });
+    assert!(matches!(world.signal_of(leg).await, Signal::HangUpDone));
+}
+
+#[tokio::test]
+async fn routes_that_a_proxy_recorded_are_followed() {
+    let mut world = World::new().await;
+    let phone = Phone::at("127.0.0.1", world.udp).await;
+    let proxy = Phone::at("127.0.0.1", world.udp).await;
+    let leg = world.dial_phone(&phone);
+    let invite = phone.request("INVITE").await;
+
+    let record = format!(
+        "Record-Route: <sip:{};lr>, <sip:192.0.2.9;lr>\r\n",
+        phone.addr()
+    );
+    let record = record
+        .replace(", <", &format!(", <sip:{};lr>, <", proxy.addr()))
+        .replace(", <sip:192.0.2.9;lr>", "");
+    phone.answer(&invite, 200, "p", &record, &sdp(5000)).await;
+
+    world.signal_of(leg).await;
+    let ack = proxy.request("ACK").await;
+    assert_eq!(ack.uri(), format!("sip:{}", phone.addr()));
+    assert_eq!(
+        ack.all("Route"),
+        [
+            format!("<sip:{};lr>", proxy.addr()),
+            format!("<sip:{};lr>", phone.addr())
+        ]
+    );
+}
+
+#[tokio::test]
+async fn session_timers_are_left_to_the_peer() {
+    let mut world = World::new().await;
+    let carrier = world.carrier().await;
+    let mut call = Call::new(&carrier, "+358401", "204");
+
+    let timer = "Supported: timer\r\nSession-Expires: 90\r\n";
+    carrier
+        .send(&call.request("INVITE", timer, &sdp(4000)))
+        .await;
+    let (leg, _) = world.invited().await;
+    world.sip.send(leg, answer());
+
+    let ok = carrier.expect(200).await;
+    assert_eq!(ok.header("Session-Expires"), "90;refresher=uac");
+    assert_eq!(ok.header("Require"), "timer");
+}

@@ -1,0 +1,11 @@
+//! The signalling edge against real sockets on loopback: phones that are a few lines of text here,
+//! and a script in the place of call control.
+
+mod calls;
+mod dialogs;
+mod hostile;
+mod people;
+mod phone;
+mod sipp;
+mod streams;
+mod world;

@@ -1,0 +1,60 @@
+//! The store, whole, on SQLite and on a PostgreSQL that is started for it.
+
+#[path = "store/cases.rs"]
+mod cases;
+#[path = "store/databases.rs"]
+mod databases;
+#[path = "store/killed.rs"]
+mod killed;
+
+/// Each case as two tests.
+macro_rules! on_both_databases {
+    ($($module:ident :: $case:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                crate::$module::$case(crate::databases::Database::sqlite().await).await;
+            })*
+        }
+
+        mod on_postgres {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                crate::$module::$case(crate::databases::Database::postgres().await).await;
+            })*
+        }
+    };
+}
+
+on_both_databases! {
+    cases::facts_are_durable_before_they_are_reported,
+    cases::the_same_people_twice_change_nothing,
+    cases::what_the_file_no_longer_names_is_removed,
+    cases::people_come_back_as_control_wants_them,
+    cases::phones_that_register_are_found_by_name,
+    cases::a_name_of_another_organisation_is_not_taken_away,
+    cases::a_pin_is_right_wrong_or_not_set,
+    cases::passwords_are_set_outside_the_file_and_left_alone_by_it,
+    cases::an_untouched_audit_is_intact,
+    cases::the_first_altered_row_of_the_audit_is_named,
+    cases::two_writers_keep_one_chain,
+    cases::what_a_crash_left_open_is_ended_with_an_honest_audit,
+    cases::a_locked_database_is_told_and_recovered_from,
+    cases::a_fact_that_cannot_be_stored_does_not_keep_back_the_others,
+    killed::what_was_reported_survives_a_kill_in_the_middle_of_writing,
+}
+
+#[tokio::test]
+async fn a_database_that_drops_its_connections_is_written_to_again() {
+    cases::dropped_connections(databases::Database::postgres().await).await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_a_database_is_named() {
+    cases::no_database().await;
+}
+
+#[test]
+fn a_process_that_is_to_be_killed_writes_until_it_is() {
+    killed::write_until_killed();
+}
