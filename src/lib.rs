@@ -24,7 +24,7 @@
 //! | [`wire`] | `id` | time, state, calls |
 //! | [`media`] | `wire`, `id` | roles, SIP, sockets, threads |
 //! | [`control`] | `wire::sdp`, `id`, and from `media` its counter: `command`, `matrix`, `fence`, `codec`, `dtmf::Digit` | jitter, samples, sockets, HTTP, SQL |
-//! | [`edge`] | all floors; edge modules do not import one another, but for the service that joins them | – |
+//! | [`edge`] | all floors; edge modules do not import one another, but for those that join them: the service, and the pages | – |
 //! | [`demo`] | `wire`, `id`, the service | the service's own SIP stack |
 //!
 //! `wire`, `media` and `control` are pure: no socket, file, thread, task, clock, environment or

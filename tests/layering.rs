@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 /// Modules of the edge that any other may use: they hold values, not behaviour.
 const SHARED_EDGE: [&str; 5] = ["clock", "config", "live", "people", "telemetry"];
 
-/// Modules of the edge that put the others together.
-const COMPOSERS: [&str; 4] = ["service", "driver", "cli", "check"];
+/// Modules of the edge that put the others together: the service, and the pages and feeds that show
+/// people the store, the catalogue and the live view side by side.
+const COMPOSERS: [&str; 6] = ["service", "driver", "cli", "check", "http", "webhooks"];
 
 /// What control sees of the media plane: its counter.
 const MEDIA_COUNTER: [&str; 4] = ["command", "matrix", "fence", "codec"];

@@ -102,7 +102,6 @@ CREATE TABLE http_sessions (
     organisation TEXT,
     kind         TEXT NOT NULL,
     user_name    TEXT NOT NULL,
-    csrf_hash    TEXT NOT NULL,
     created_ms   INTEGER NOT NULL,
     expires_ms   INTEGER NOT NULL
 ) STRICT;

@@ -77,6 +77,22 @@ pub struct Permissions {
     pub hang_up: bool,
 }
 
+impl Permissions {
+    /// What is permitted, by the names of people.toml and the API.
+    pub fn names(self) -> Vec<&'static str> {
+        let all = [
+            (self.monitor, "monitor"),
+            (self.coach, "coach"),
+            (self.whisper_caller, "whisper_caller"),
+            (self.barge, "barge"),
+            (self.takeover, "takeover"),
+            (self.hang_up, "hang_up"),
+        ];
+        let permitted = all.into_iter().filter(|(may, _)| *may);
+        permitted.map(|(_, name)| name).collect()
+    }
+}
+
 /// What the agent hears when a supervisor joins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AgentNotice {

@@ -95,6 +95,29 @@ pub fn supervisable(switches: Supervisable, kind: CallKind) -> bool {
 
 /// Whether the supervisor is a party to the call (9006).
 pub fn is_own_call(supervisor: &SupervisorEntry, call: &CallFacts<'_>) -> bool {
+    let parties = Parties {
+        organisation: call.organisation,
+        agent: call.agent,
+        user_extension: call.user_extension,
+        customer: call.customer,
+    };
+    is_party(supervisor, parties)
+}
+
+/// Who talks to whom, as far as it tells a supervisor's own call.
+#[derive(Clone, Copy, Debug)]
+pub struct Parties<'a> {
+    pub organisation: &'a str,
+    /// The Pupil's extension.
+    pub agent: &'a str,
+    /// The User's extension, where that is an agent of the organisation too.
+    pub user_extension: Option<&'a str>,
+    /// The User's number, as signalled.
+    pub customer: Option<&'a str>,
+}
+
+/// Whether one of the parties is the supervisor.
+pub fn is_party(supervisor: &SupervisorEntry, call: Parties<'_>) -> bool {
     if *supervisor.organisation != *call.organisation {
         return false;
     }

@@ -29,6 +29,8 @@ pub struct CallView {
     pub from: Arc<str>,
     pub to: Arc<str>,
     pub customer: Option<Arc<str>>,
+    /// The customer's extension, where that is an agent of the organisation too.
+    pub user_extension: Option<Arc<str>>,
     /// Both legs connected; `None` while it rings.
     pub answered_at: Option<Instant>,
     pub on_hold: bool,

@@ -40,6 +40,7 @@ impl Switchboard {
             from: call.from.clone(),
             to: call.to.clone(),
             customer: call.user.number.clone(),
+            user_extension: call.user.agent.clone(),
             answered_at: call.answered_at,
             on_hold: [Side::User, Side::Pupil]
                 .into_iter()

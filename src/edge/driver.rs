@@ -40,7 +40,11 @@ const PIN_RETRY: Duration = Duration::from_millis(500);
 /// What the service tells the driver.
 #[derive(Debug)]
 pub enum Wish {
-    Directory(Arc<Directory>),
+    /// People or policy changed. Answered, where somebody waits, once control decides by it.
+    Directory {
+        directory: Arc<Directory>,
+        in_force: Option<oneshot::Sender<()>>,
+    },
     /// No new calls and no new sessions from now on.
     Drain,
     /// Every call is ended with BYE.
@@ -249,9 +253,16 @@ impl Driver {
 
     fn take_wish(&mut self, wish: Wish) {
         match wish {
-            Wish::Directory(directory) => {
+            Wish::Directory {
+                directory,
+                in_force,
+            } => {
                 self.sip.set_directory(directory.clone());
                 self.handle(Input::Directory(directory));
+                if let Some(waiting) = in_force {
+                    // Who waited may have gone.
+                    let _ = waiting.send(());
+                }
             }
             Wish::Drain => {
                 info!("draining: no new calls");

@@ -1,7 +1,19 @@
-//! The HTTP side: whether the service lives, whether it takes calls, and what it counts.
+//! The HTTP side: the API, the console, and what monitoring systems ask.
+//!
+//! Each file below holds one group of rows and names its own routes; the OpenAPI document is made
+//! from the same lines, so that neither can forget a row of the other.
+
+pub mod login;
+pub mod refusal;
+pub mod scope;
+pub mod sign_ins;
+pub mod time;
+pub mod viewer;
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -10,8 +22,16 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 use tokio::net::TcpListener;
+use utoipa::OpenApi;
+use utoipa::openapi::OpenApi as Document;
+use utoipa_axum::router::OpenApiRouter;
 
-use crate::edge::live::Live;
+use crate::control::settings::Settings;
+use crate::edge::catalogue::Catalogue;
+use crate::edge::http::refusal::Refusal;
+use crate::edge::http::sign_ins::SignIns;
+use crate::edge::live::{Live, PeopleView};
+use crate::edge::store::Store;
 use crate::edge::telemetry::Metrics;
 
 /// What every page may use. Cloned for each request.
@@ -19,6 +39,11 @@ use crate::edge::telemetry::Metrics;
 pub struct Web {
     pub live: Live,
     pub metrics: Metrics,
+    pub store: Store,
+    pub catalogue: Arc<Catalogue>,
+    pub people: PeopleView,
+    pub settings: Arc<Settings>,
+    pub sign_ins: SignIns,
 }
 
 /// Answers until `stop`, and then what was asked before it.
@@ -27,18 +52,64 @@ pub async fn serve(
     web: Web,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
-    axum::serve(listener, router(web))
+    let service = router(web).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service)
         .with_graceful_shutdown(stop)
         .await
 }
 
 pub fn router(web: Web) -> Router {
+    let (api, document) = api().split_for_parts();
+    let document = Arc::new(document);
     Router::new()
         .route("/healthz", get(health))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
+        .route("/api/openapi.json", get(async move || openapi(&document)))
+        .merge(api)
         .fallback(not_found)
+        .method_not_allowed_fallback(not_allowed)
         .with_state(web)
+}
+
+/// Every row of the API.
+fn api() -> OpenApiRouter<Web> {
+    OpenApiRouter::with_openapi(Head::openapi()).merge(login::routes())
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "sottovoce",
+        description = "Supervise live calls. Sign in at /api/v1/login; every answer is limited \
+            to the viewer's organisation, pools and permissions."
+    ),
+    modifiers(&Roads),
+    security(("bearer" = []), ("cookie" = [])),
+)]
+struct Head;
+
+/// The two roads on which a viewer shows who they are.
+struct Roads;
+
+impl utoipa::Modify for Roads {
+    fn modify(&self, document: &mut Document) {
+        use utoipa::openapi::security::{
+            ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme,
+        };
+        let components = document.components.get_or_insert_default();
+        let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build();
+        components.add_security_scheme("bearer", SecurityScheme::Http(bearer));
+        let text = "Writes carry X-CSRF-Token as well.";
+        let cookie = ApiKeyValue::with_description(viewer::COOKIE, text);
+        let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(cookie));
+        components.add_security_scheme("cookie", cookie);
+    }
+}
+
+/// The document that describes the API.
+fn openapi(document: &Document) -> Response {
+    Json(document).into_response()
 }
 
 /// The process lives.
@@ -47,17 +118,17 @@ async fn health() -> Response {
 }
 
 /// The service takes calls.
-async fn ready(State(web): State<Web>) -> Response {
+async fn ready(State(web): State<Web>) -> Result<Response, Refusal> {
     let snapshot = web.live.snapshot();
     if snapshot.draining {
         let text = "The service is draining.";
-        return refusal(StatusCode::SERVICE_UNAVAILABLE, "draining", text);
+        return Err(Refusal::unavailable("draining", text));
     }
     if snapshot.store_down {
         let text = "The database does not answer.";
-        return refusal(StatusCode::SERVICE_UNAVAILABLE, "store-down", text);
+        return Err(Refusal::unavailable("store-down", text));
     }
-    Json(json!({ "status": "ready" })).into_response()
+    Ok(Json(json!({ "status": "ready" })).into_response())
 }
 
 async fn metrics(State(web): State<Web>) -> Response {
@@ -65,10 +136,14 @@ async fn metrics(State(web): State<Web>) -> Response {
     ([(header::CONTENT_TYPE, kind)], web.metrics.encode()).into_response()
 }
 
-async fn not_found() -> Response {
-    refusal(StatusCode::NOT_FOUND, "not-found", "There is no such page.")
+async fn not_found() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, "not-found", "There is no such page.")
 }
 
-fn refusal(status: StatusCode, error: &str, text: &str) -> Response {
-    (status, Json(json!({ "error": error, "text": text }))).into_response()
+async fn not_allowed() -> Refusal {
+    Refusal::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        "This page does not do that.",
+    )
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
+use crate::control::directory::Directory;
 use crate::control::input::{Ask, Operator, Reply};
 use crate::control::output::Notice;
 use crate::control::snapshot::Snapshot;
@@ -84,5 +85,52 @@ impl Live {
             .try_send(Question { who, ask, answer })
             .map_err(|_| Busy)?;
         reply.await.map_err(|_| Busy)
+    }
+}
+
+/// The people as they are now, and the way to have changes looked at. Cloned freely.
+#[derive(Clone, Debug)]
+pub struct PeopleView {
+    directory: watch::Receiver<Arc<Directory>>,
+    reload: mpsc::Sender<oneshot::Sender<()>>,
+}
+
+/// The other end, which the watcher of the database holds.
+#[derive(Debug)]
+pub struct PeopleSource {
+    pub directory: watch::Sender<Arc<Directory>>,
+    pub reload: mpsc::Receiver<oneshot::Sender<()>>,
+}
+
+/// Writers of people that wait until it is in force. Beyond it the next one waits for its turn.
+const MAX_RELOADS: usize = 16;
+
+pub fn people(directory: Arc<Directory>) -> (PeopleView, PeopleSource) {
+    let (directory_sender, directory) = watch::channel(directory);
+    let (reload, reloads) = mpsc::channel(MAX_RELOADS);
+    let source = PeopleSource {
+        directory: directory_sender,
+        reload: reloads,
+    };
+    (PeopleView { directory, reload }, source)
+}
+
+impl PeopleView {
+    /// Everybody, as call control knows them.
+    pub fn directory(&self) -> Arc<Directory> {
+        self.directory.borrow().clone()
+    }
+
+    /// Everybody as they change.
+    pub fn changes(&self) -> watch::Receiver<Arc<Directory>> {
+        self.directory.clone()
+    }
+
+    /// Has the database read again, and waits until what it says is in force. Fails when it cannot
+    /// be read; those known stay.
+    pub async fn reload(&self) -> Result<(), Busy> {
+        let (done, in_force) = oneshot::channel();
+        self.reload.send(done).await.map_err(|_| Busy)?;
+        in_force.await.map_err(|_| Busy)
     }
 }

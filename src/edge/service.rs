@@ -18,15 +18,15 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
-use crate::control::directory::Directory;
 use crate::control::snapshot::Snapshot;
 use crate::control::switchboard::Switchboard;
 use crate::edge::catalogue::Catalogue;
 use crate::edge::clock;
 use crate::edge::config::{Config, Io};
 use crate::edge::driver::{Driver, DriverError, Inboxes, Remains, Wish};
+use crate::edge::http::sign_ins::SignIns;
 use crate::edge::http::{self, Web};
-use crate::edge::live::{Live, live};
+use crate::edge::live::{self, Live, PeopleSource, live};
 use crate::edge::people::People;
 use crate::edge::prompts::Prompts;
 use crate::edge::rtp::{MediaConfig, MediaPlane};
@@ -132,6 +132,9 @@ pub async fn start(config: Config, apply: Option<&Path>) -> anyhow::Result<Runni
     let http_addr = web.local_addr()?;
 
     let metrics = Metrics::new();
+    let catalogue = Arc::new(catalogue);
+    let policies = Arc::new(settings.clone());
+    let (people, people_source) = live::people(directory.clone());
     let seed = seed()?;
     let media_threads = settings.shards;
     let media_config = MediaConfig {
@@ -182,6 +185,11 @@ pub async fn start(config: Config, apply: Option<&Path>) -> anyhow::Result<Runni
     let pages = Web {
         live: live.clone(),
         metrics: metrics.clone(),
+        store: store.clone(),
+        catalogue,
+        people,
+        settings: policies,
+        sign_ins: SignIns::default(),
     };
     let web = tokio::spawn(async move {
         let stop = async move {
@@ -195,7 +203,7 @@ pub async fn start(config: Config, apply: Option<&Path>) -> anyhow::Result<Runni
     let people = tokio::spawn(watch_people(
         store.clone(),
         prompts.languages,
-        directory,
+        people_source,
         wish_sender.clone(),
     ));
 
@@ -331,25 +339,42 @@ async fn close(remains: Remains) {
     }
 }
 
-/// Passes on what `apply` or an administrator changed in the database.
+/// Passes on what `apply` or an administrator changed in the database: now and then, and at once
+/// for those who ask.
 async fn watch_people(
     store: Store,
     languages: Vec<String>,
-    mut known: Arc<Directory>,
+    mut source: PeopleSource,
     wishes: mpsc::Sender<Wish>,
 ) {
     loop {
-        tokio::time::sleep(LOOK_AT_PEOPLE).await;
-        match store.load_directory(&languages).await {
-            Ok(directory) if directory != *known => {
-                known = Arc::new(directory);
-                info!("people have changed");
-                if wishes.send(Wish::Directory(known.clone())).await.is_err() {
-                    return;
-                }
+        let asked = tokio::select! {
+            () = tokio::time::sleep(LOOK_AT_PEOPLE) => None,
+            Some(asked) = source.reload.recv() => Some(asked),
+        };
+        let directory = match store.load_directory(&languages).await {
+            Ok(directory) => Arc::new(directory),
+            Err(error) => {
+                warn!(%error, "people cannot be read; those known stay");
+                continue;
             }
-            Ok(_) => {}
-            Err(error) => warn!(%error, "people cannot be read; those known stay"),
+        };
+        let changed = *directory != **source.directory.borrow();
+        if changed {
+            info!("people have changed");
+            let (in_force, done) = oneshot::channel();
+            let wish = Wish::Directory {
+                directory: directory.clone(),
+                in_force: Some(in_force),
+            };
+            if wishes.send(wish).await.is_err() || done.await.is_err() {
+                return;
+            }
+            source.directory.send_replace(directory);
+        }
+        if let Some(asked) = asked {
+            // Who asked may have gone.
+            let _ = asked.send(());
         }
     }
 }

@@ -8,6 +8,7 @@ pub mod db;
 pub mod people;
 mod records;
 pub mod secrets;
+pub mod sign_ins;
 pub mod users;
 mod writer;
 

@@ -227,19 +227,3 @@ fn permissions(names: &str) -> Permissions {
     }
     may
 }
-
-fn permission_names(may: Permissions) -> String {
-    let all = [
-        (may.monitor, "monitor"),
-        (may.coach, "coach"),
-        (may.whisper_caller, "whisper_caller"),
-        (may.barge, "barge"),
-        (may.takeover, "takeover"),
-        (may.hang_up, "hang_up"),
-    ];
-    let names: Vec<_> = all
-        .into_iter()
-        .filter_map(|(may, name)| may.then_some(name))
-        .collect();
-    names.join(" ")
-}

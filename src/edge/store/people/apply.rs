@@ -14,7 +14,7 @@ use crate::edge::people::{Agent, Organisation, People, Secret, Supervisor};
 use crate::edge::store::db::Tx;
 use crate::edge::store::people::rows::{self, read};
 use crate::edge::store::people::{
-    StoredAgent, StoredOrganisation, StoredPool, StoredSupervisor, notice_name, permission_names,
+    StoredAgent, StoredOrganisation, StoredPool, StoredSupervisor, notice_name,
 };
 use crate::edge::store::secrets::Ha1;
 use crate::edge::store::{Store, StoreError};
@@ -181,7 +181,7 @@ fn wanted_of(
             devices: supervisor.devices.clone(),
             agent: supervisor.agent.clone(),
             pools: supervisor.pools.clone(),
-            may: permission_names(supervisor.may),
+            may: supervisor.may.names().join(" "),
             language: supervisor.language.clone(),
             pin_hash: hashes.get(&Slot::pin(id, user)).cloned(),
             password_hash: hashes.get(&Slot::password(id, user)).cloned(),
