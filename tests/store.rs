@@ -35,6 +35,7 @@ on_both_databases! {
     cases::a_name_of_another_organisation_is_not_taken_away,
     cases::a_pin_is_right_wrong_or_not_set,
     cases::passwords_are_set_outside_the_file_and_left_alone_by_it,
+    cases::who_signs_in_is_known_by_the_token_until_it_expires,
     cases::an_untouched_audit_is_intact,
     cases::the_first_altered_row_of_the_audit_is_named,
     cases::two_writers_keep_one_chain,

@@ -11,6 +11,7 @@ use sottovoce::control::refusal::ErrorCode;
 use sottovoce::edge::config::DatabaseUrl;
 use sottovoce::edge::people::People;
 use sottovoce::edge::store::audit::{Selection, Verdict};
+use sottovoce::edge::store::sign_ins::{Account, TokenHash};
 use sottovoce::edge::store::{PinOutcome, Recorder, Store, StoreError};
 use sottovoce::id::{CallId, HelpId, Language, RecordId, SessionId};
 use tokio::sync::mpsc;
@@ -365,6 +366,58 @@ pub async fn passwords_are_set_outside_the_file_and_left_alone_by_it(database: D
     );
 
     assert!(apply(&store, PEOPLE).await.is_empty());
+}
+
+pub async fn who_signs_in_is_known_by_the_token_until_it_expires(database: Database) {
+    let store = database.store().await;
+    apply(&store, PEOPLE).await;
+    store.add_administrator("root", "one", 1).await.unwrap();
+    store
+        .set_supervisor_password("acme", "ann", "secret")
+        .await
+        .unwrap();
+    let ann = Account::Supervisor {
+        organisation: "acme".into(),
+        user: "ann".into(),
+    };
+    let root = Account::Administrator {
+        user: "root".into(),
+    };
+
+    assert_eq!(store.accounts(None, "root", "one").await.unwrap(), [root]);
+    assert_eq!(
+        store.accounts(None, "ann", "secret").await.unwrap(),
+        [ann.clone()]
+    );
+    assert_eq!(
+        store.accounts(Some("acme"), "ann", "secret").await.unwrap(),
+        [ann.clone()]
+    );
+    for (organisation, user, password) in [
+        (None, "ann", "wrong"),
+        (None, "nobody", "secret"),
+        (Some("beta"), "ann", "secret"),
+        (Some("acme"), "root", "one"),
+    ] {
+        let accounts = store.accounts(organisation, user, password).await.unwrap();
+        assert!(accounts.is_empty(), "{organisation:?} {user}");
+    }
+
+    let (token, other) = (TokenHash::of("token"), TokenHash::of("other"));
+    store.sign_in(&token, &ann, 1_000, 2_000).await.unwrap();
+
+    assert_eq!(
+        store.signed_in(&token, 1_999).await.unwrap(),
+        Some(ann.clone())
+    );
+    assert_eq!(store.signed_in(&token, 2_000).await.unwrap(), None);
+    assert_eq!(store.signed_in(&other, 1_000).await.unwrap(), None);
+
+    store.sign_in(&other, &ann, 1_500, 9_000).await.unwrap();
+    store.sign_out(&token).await.unwrap();
+
+    assert_eq!(store.signed_in(&token, 1_500).await.unwrap(), None);
+    assert_eq!(store.signed_in(&other, 1_500).await.unwrap(), Some(ann));
 }
 
 pub async fn an_untouched_audit_is_intact(database: Database) {
