@@ -325,10 +325,12 @@ async fn a_repeated_200_is_acknowledged_again_and_a_foreign_one_ended() {
     let invite = phone.request("INVITE").await;
     phone.answer(&invite, 200, "p", "", &sdp(5000)).await;
     world.signal_of(leg).await;
-    phone.request("ACK").await;
+    let ack = phone.request("ACK").await;
 
     phone.answer(&invite, 200, "p", "", &sdp(5000)).await;
-    assert!(phone.request("ACK").await.header("To").ends_with("tag=p"));
+    let again = phone.request("ACK").await;
+    assert!(again.header("To").ends_with("tag=p"));
+    assert_eq!(again.header("Via"), ack.header("Via"), "the same ACK");
     phone.answer(&invite, 200, "other", "", &sdp(5000)).await;
     assert!(
         phone

@@ -24,6 +24,9 @@ pub struct Dialog {
     pub flow: Flow,
     /// The peer is reached where it speaks from, whatever its Contact says: a phone behind NAT.
     follow_source: bool,
+    /// The ACK of our last INVITE that was accepted, and that INVITE's number: a 2xx that comes
+    /// again is answered with the same ACK (RFC 3261 §13.2.2.4).
+    ack: Option<(u32, Request)>,
 }
 
 /// What makes a dialog impossible.
@@ -52,6 +55,7 @@ impl Dialog {
             remote_seq: cseq(headers),
             flow,
             follow_source,
+            ack: None,
         })
     }
 
@@ -77,6 +81,7 @@ impl Dialog {
             remote_seq: 0,
             flow,
             follow_source,
+            ack: None,
         }
     }
 
@@ -122,9 +127,14 @@ impl Dialog {
         let Ok(flow) = self.way(shared).await else {
             return;
         };
-        let Some(ack) = self.build(Method::Ack, invite_seq, &flow) else {
+        let known = self.ack.take().filter(|(seq, _)| *seq == invite_seq);
+        let Some(ack) = known
+            .map(|(_, ack)| ack)
+            .or_else(|| self.build(Method::Ack, invite_seq, &flow))
+        else {
             return;
         };
+        self.ack = Some((invite_seq, ack.clone()));
         if let Err(error) = flow
             .connection
             .send(finish(ack), Some(&flow.destination()))
