@@ -13,29 +13,11 @@ use sottovoce::demo::roles::write_wav;
 use sottovoce::demo::service::{Service, Setup};
 use sottovoce::demo::stage::{self, Conversation, MOBILE, OFFICE};
 
+use crate::common::folder::Folder;
+
 const CUSTOMER_HZ: f32 = 500.0;
 const AGENT_HZ: f32 = 1900.0;
 const SUPERVISOR_HZ: f32 = 2300.0;
-
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("sottovoce-baresip-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a temporary folder");
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            // What cannot be removed is left to the system's cleaning.
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
-}
 
 /// A baresip in a process of its own, steered over its control port.
 struct Baresip {
@@ -166,7 +148,7 @@ struct Scene {
 }
 
 async fn scene(folder: &Folder, change: impl FnOnce(Setup) -> Setup) -> Scene {
-    let mut setup = stage::setup(&folder.0.join("service"));
+    let mut setup = stage::setup(&folder.path().join("service"));
     setup.share = Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")));
     let setup = change(setup);
     let service = tokio::task::block_in_place(|| {
@@ -252,7 +234,7 @@ async fn a_baresip_dials_in_and_whispers_by_telephone_event() {
     let ip = MOBILE.to_string();
     let account = format!("<sip:{}@{ip}>;regint=0;audio_codecs=PCMU", stage::MIA);
     let mut baresip = Baresip::start(
-        &folder.0.join("phone"),
+        &folder.path().join("phone"),
         &ip,
         &account,
         &voice().collect::<Vec<_>>(),
@@ -290,8 +272,8 @@ async fn a_baresip_registers_and_barges_by_in_band_keys() {
     }
     said.extend([0i16; 4000]);
     said.extend(voice());
-    let mut baresip = Baresip::start(&folder.0.join("phone"), &ip, &account, &said);
-    wait_for_log(&folder.0.join("phone/baresip.log"), "200 OK").await;
+    let mut baresip = Baresip::start(&folder.path().join("phone"), &ip, &account, &said);
+    wait_for_log(&folder.path().join("phone/baresip.log"), "200 OK").await;
     baresip.command("dial", "800");
     baresip.wait_for("CALL_ESTABLISHED");
 

@@ -4,4 +4,9 @@
 //! missing fails and says so.
 
 mod baresip;
+#[path = "../common"]
+mod common {
+    pub mod folder;
+    pub mod sipp;
+}
 mod sipp;

@@ -2,6 +2,11 @@
 //! and a script in the place of call control.
 
 mod calls;
+#[path = "../common"]
+mod common {
+    pub mod folder;
+    pub mod sipp;
+}
 mod dialogs;
 mod hostile;
 mod people;

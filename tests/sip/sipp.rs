@@ -1,52 +1,37 @@
 //! Crowds of calls by a peer that is nobody of ours: `sipp`, from Debian's sip-tester.
 
-use std::net::{SocketAddr, UdpSocket};
-use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use sottovoce::control::input::Signal;
 use sottovoce::control::output::{SignalCommand, Target};
 
+use crate::common::folder::Folder;
+use crate::common::sipp::{Sipp, free_port};
 use crate::world::{World, answer};
 
 const CALLS: usize = 200;
 
-/// A port that is free now; sipp wants to be told one.
-fn free_port(ip: &str) -> SocketAddr {
-    let socket = UdpSocket::bind((ip, 0)).expect("a socket");
-    socket.local_addr().expect("an address")
-}
-
-fn sipp(scenario: &str, at: SocketAddr, more: &[&str]) -> Child {
-    Command::new("sipp")
-        .args(["-sn", scenario, "-nostdin", "-timeout", "90"])
-        .args(["-timeout_error", "-m", &CALLS.to_string()])
-        .args(["-i", &at.ip().to_string(), "-p", &at.port().to_string()])
-        .args(more)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("sipp is there: apt-get install sip-tester")
-}
-
-async fn succeeded(mut sipp: Child) -> bool {
-    tokio::task::spawn_blocking(move || sipp.wait())
-        .await
-        .expect("waited")
-        .expect("ended")
-        .success()
+async fn assert_content(sipp: Sipp) {
+    let waited = tokio::task::spawn_blocking(move || sipp.assert_content()).await;
+    if let Err(error) = waited {
+        std::panic::resume_unwind(error.into_panic());
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_callers_at_once_are_answered_and_hang_up() {
-    let mut world = World::with(std::time::Duration::from_millis(500), None, 4096).await;
+    let folder = Folder::new("callers");
+    let mut world = World::with(Duration::from_millis(500), None, 4096).await;
     let node = world.udp.to_string();
-    let callers = sipp(
-        "uac",
+    let calls = CALLS.to_string();
+    let callers = Sipp::start(
+        folder.path(),
+        "callers",
         free_port("127.0.0.22"),
-        &["-r", "200", "-l", "200", "-d", "1500", &node],
+        &[
+            "-sn", "uac", "-m", &calls, "-r", "200", "-l", "200", "-d", "1500", &node,
+        ],
     );
-    let callers = tokio::spawn(succeeded(callers));
 
     let (mut invited, mut hung_up) = (0, 0);
     while hung_up < CALLS {
@@ -63,18 +48,28 @@ async fn two_hundred_callers_at_once_are_answered_and_hang_up() {
     }
 
     assert_eq!(invited, CALLS);
-    assert!(callers.await.expect("joined"), "sipp is content");
+    assert_content(callers).await;
     world.is_empty().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_phones_at_once_are_called_and_let_go() {
-    let mut world = World::with(std::time::Duration::from_millis(500), None, 4096).await;
+    let folder = Folder::new("phones");
+    let mut world = World::with(Duration::from_millis(500), None, 4096).await;
     let at = free_port("127.0.0.5");
-    let phones = tokio::spawn(succeeded(sipp("uas", at, &[])));
+    let calls = CALLS.to_string();
+    let phones = Sipp::start(
+        folder.path(),
+        "phones",
+        at,
+        &["-sn", "uas", "-t", "t1", "-m", &calls],
+    );
+    let phones = tokio::task::spawn_blocking(|| phones.listening())
+        .await
+        .expect("sipp listens");
 
     for _ in 0..CALLS {
-        world.dial(Target::Uri(format!("sip:agent@{at}").into()));
+        world.dial(Target::Uri(format!("sip:agent@{at};transport=tcp").into()));
     }
     let mut done = 0;
     while done < CALLS {
@@ -89,6 +84,6 @@ async fn two_hundred_phones_at_once_are_called_and_let_go() {
         }
     }
 
-    assert!(phones.await.expect("joined"), "sipp is content");
+    assert_content(phones).await;
     world.is_empty().await;
 }
