@@ -14,7 +14,8 @@ use crate::control::desk::Owner as Whose;
 use crate::control::directory::SupervisorEntry;
 use crate::control::input::{Identity, Network, Reply};
 use crate::control::joining::Place;
-use crate::control::output::{Notice, Target};
+use crate::control::number;
+use crate::control::output::Target;
 use crate::control::policy::{self, Coaching};
 use crate::control::record::{Outcome, Source};
 use crate::control::refusal::ErrorCode;
@@ -69,7 +70,10 @@ impl Switchboard {
             "call_me",
         )
         .call(Some(call));
-        let placed = self.may_supervise(entry, call, None).and_then(|()| {
+        let allowed = policy::begins(self.service)
+            .and_then(|()| self.may_know_of(entry, call))
+            .and_then(|()| self.may_supervise(entry, call, None));
+        let placed = allowed.and_then(|()| {
             let devices = self.devices(entry, device)?;
             Ok((devices, self.reserve_seat(call, None)?))
         });
@@ -124,11 +128,14 @@ impl Switchboard {
         entry: &SupervisorEntry,
         named: Option<&Arc<str>>,
     ) -> Result<Vec<Device>, ErrorCode> {
-        let listed = |device: &Arc<str>| {
-            entry.devices.contains(device) || entry.phone.as_ref() == Some(device)
-        };
-        let devices: Vec<Device> = match named {
-            Some(device) if listed(device) => vec![self.device(device, Listed::Yes)]
+        let country = entry.default_country.as_deref();
+        let own = entry.phones();
+        let listed = named.and_then(|named| {
+            own.iter()
+                .find(|known| *known == named || number::is_phone(named, known, country))
+        });
+        let devices: Vec<Device> = match listed.or(named) {
+            Some(device) if listed.is_some() => vec![self.device(device, Listed::Yes)]
                 .into_iter()
                 .flatten()
                 .collect(),
@@ -263,6 +270,7 @@ impl Switchboard {
             Owner::Desk,
             Timer::Supervisor(SupervisorTimer::Reserve(session)),
         );
+        self.session_ends(session);
         let Some(callback) = self.desk.callbacks.remove(&session) else {
             return;
         };
@@ -281,7 +289,6 @@ impl Switchboard {
             None => draft.record(self),
         };
         self.give_up_place(callback.call, callback.place.seat);
-        self.notify(Notice::SessionEnded(session));
     }
 
     /// Ends a callback at somebody's wish: its phones stop ringing.
@@ -335,14 +342,15 @@ impl Switchboard {
                         step: Step::Convening,
                         coaching: callback.coaching,
                         record: callback.record,
+                        asked_at: callback.started_at,
                         via: callback.via,
                         announced: Announced::No,
                     },
                 );
             }
             Err(code) => {
+                self.callback_ends(&callback);
                 self.give_up_place(call, seat);
-                self.notify(Notice::SessionEnded(session));
                 self.refuse_join(now, leg, call, Some(session), callback.via, code);
             }
         }
@@ -378,10 +386,15 @@ impl Switchboard {
     pub(in crate::control) fn has_session(&self, owner: &Whose) -> bool {
         let in_call = self.supervisors.values().any(|supervisor| {
             supervisor.who.owner().as_ref() == Some(owner)
-                && matches!(
-                    supervisor.state,
-                    State::Joining(_) | State::Supervising(_) | State::Ringing(_)
-                )
+                && match &supervisor.state {
+                    State::Joining(_) | State::Supervising(_) => true,
+                    // A phone that still rings for a session that was cancelled is no session.
+                    State::Ringing(ringing) => ringing.purpose == Purpose::Proof,
+                    State::Greeting { .. }
+                    | State::EnteringPin { .. }
+                    | State::ChoosingCall(_)
+                    | State::Leaving => false,
+                }
         });
         in_call
             || self

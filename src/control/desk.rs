@@ -1,12 +1,13 @@
 //! What supervision keeps beside the supervisors themselves: locks, tickets, help requests, and
 //! whose row the store is writing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::control::callback::Callback;
 use crate::control::help::{HelpKeys, HelpRequest};
+use crate::control::snapshot::{SessionState, SessionView};
 use crate::id::{CallId, HelpId, LegId, RecordId, SessionId};
 
 /// Wrong PINs in a row that lock a supervisor out on a trunk.
@@ -28,7 +29,12 @@ pub struct Desk {
     pub callbacks: BTreeMap<SessionId, Callback>,
     /// Whose session waits for which row. An entry lives from the record to its durability.
     pub recording: BTreeMap<RecordId, LegId>,
+    /// Sessions that are over, the latest last, for those who ask what became of theirs.
+    pub over: VecDeque<SessionView>,
 }
+
+/// Sessions that are remembered when they are over; the oldest goes first.
+const MAX_OVER: usize = 64;
 
 /// Organisation and user.
 pub type Owner = (Arc<str>, Arc<str>);
@@ -57,6 +63,15 @@ pub enum Verdict {
 }
 
 impl Desk {
+    /// Remembers a session that is over.
+    pub fn session_over(&mut self, mut session: SessionView) {
+        session.state = SessionState::Ended;
+        if self.over.len() == MAX_OVER {
+            self.over.pop_front();
+        }
+        self.over.push_back(session);
+    }
+
     pub fn is_locked(&self, now: Instant, owner: &Owner, trunk: Option<&Arc<str>>) -> bool {
         self.tries
             .get(&(owner.clone(), trunk.cloned()))

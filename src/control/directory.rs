@@ -77,6 +77,19 @@ pub struct Permissions {
     pub hang_up: bool,
 }
 
+impl SupervisorEntry {
+    /// What call-me may ring by name: the devices, and the registered phone.
+    pub fn phones(&self) -> Vec<Arc<str>> {
+        let mut phones = self.devices.clone();
+        if let Some(phone) = &self.phone
+            && !phones.contains(phone)
+        {
+            phones.push(phone.clone());
+        }
+        phones
+    }
+}
+
 impl Permissions {
     /// What is permitted, by the names of people.toml and the API.
     pub fn names(self) -> Vec<&'static str> {

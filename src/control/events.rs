@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::control::call::{CallState, Side};
 use crate::control::leg::Departure;
-use crate::control::output::{Notice, SignalCommand};
+use crate::control::output::SignalCommand;
 use crate::control::policy;
 use crate::control::record::{Outcome, Record, Source};
 use crate::control::refusal::ErrorCode;
@@ -284,6 +284,7 @@ impl Switchboard {
         let change = session.change.take();
         let (id, call, seat) = (session.id, session.call, session.seat);
         let supervision = session.supervision;
+        self.session_ends(id);
         if let Some(request) = change.and_then(|change| change.via.request) {
             self.reply(
                 request,
@@ -313,7 +314,6 @@ impl Switchboard {
             session: id,
             cause: cause.into(),
         });
-        self.notify(Notice::SessionEnded(id));
         self.leave_seat(leg, call, seat, Step::Seating);
     }
 
@@ -367,12 +367,14 @@ impl Switchboard {
             }
             State::Joining(joining) => {
                 let (call, seat, step) = (joining.call, joining.seat, joining.step);
+                let session = joining.session;
                 self.audit_of(leg, joining.via, "join")
                     .call(Some(call))
-                    .session(Some(joining.session))
+                    .session(Some(session))
                     .detail(Some(cause.into()))
                     .outcome(Outcome::Failed)
                     .record(self);
+                self.session_ends(session);
                 self.leave_seat(leg, call, seat, step);
                 None
             }

@@ -65,6 +65,7 @@ impl Switchboard {
                         step: Step::Convening,
                         coaching: Coaching::On,
                         record,
+                        asked_at: now,
                         via,
                         announced,
                     },
@@ -401,6 +402,7 @@ impl Switchboard {
         let (call, session, via) = (joining.call, joining.session, joining.via);
         let (seat, step) = (joining.seat, joining.step);
         self.let_sleep(leg, SupervisorTimer::Join);
+        self.session_ends(session);
         self.drop_requests(leg);
         self.open_menu(now, leg, ChoosingCall::default());
         self.leave_seat(leg, call, seat, step);

@@ -1,23 +1,24 @@
 //! Clicks and API calls: the same orders as by key, and what only a screen can ask for.
 
+mod help;
+
 use std::sync::Arc;
 use std::time::Instant;
 
 use crate::control::audit::audit;
+use crate::control::call::Call;
 use crate::control::desk::Ticket;
 use crate::control::directory::SupervisorEntry;
-use crate::control::help::TakeRefusal;
 use crate::control::input::{Ask, Operator, OperatorIdentity, Reply};
 use crate::control::order::Order;
 use crate::control::policy::{self, Coaching};
 use crate::control::record::{HelpState, Outcome};
 use crate::control::refusal::ErrorCode;
-use crate::control::ringing::RingStep;
 use crate::control::role::Supervision;
-use crate::control::snapshot::{HelpView, SessionState, SessionView, Snapshot};
-use crate::control::supervisor::{Request, State, Supervisor, Via};
+use crate::control::snapshot::SessionState;
+use crate::control::supervisor::{Request, State, Via};
 use crate::control::switchboard::Switchboard;
-use crate::id::{CallId, HelpId, LegId, RequestId, SessionId};
+use crate::id::{CallId, LegId, RequestId, SessionId};
 
 impl Switchboard {
     /// A click or an API call.
@@ -42,10 +43,8 @@ impl Switchboard {
                 let Some(entry) = self.entry_of(&who) else {
                     return self.reply(request, Reply::NotFound);
                 };
-                if !self.may_know_of(&entry, call) {
-                    return self.reply(request, Reply::NotFound);
-                }
-                if self.has_session(&(entry.organisation.clone(), entry.user.clone())) {
+                let known = self.may_know_of(&entry, call).is_ok();
+                if known && self.has_session(&(entry.organisation.clone(), entry.user.clone())) {
                     return self.reply(request, Reply::Conflict);
                 }
                 self.call_me(
@@ -98,27 +97,29 @@ impl Switchboard {
             .cloned()
     }
 
-    /// Whether the call is one that the supervisor may know of; what is not is not found.
-    fn may_know_of(&self, entry: &SupervisorEntry, call: CallId) -> bool {
-        self.calls
-            .get(&call)
-            .is_some_and(|call| self.is_in_scope(entry, call))
+    /// 9003, 9004: whether the call is one that the supervisor may know of, as one knows of one's
+    /// own. One out of scope and one that is not there are the same.
+    pub(in crate::control) fn may_know_of(
+        &self,
+        entry: &SupervisorEntry,
+        call: CallId,
+    ) -> Result<(), ErrorCode> {
+        policy::organisation_supervises(&self.directory, &entry.organisation)?;
+        let call = self.calls.get(&call).ok_or(ErrorCode::NoCall)?;
+        match self.is_in_scope(entry, call) || self.is_own(entry, call) {
+            true => Ok(()),
+            false => Err(ErrorCode::NoCall),
+        }
+    }
+
+    fn is_own(&self, entry: &SupervisorEntry, call: &Call) -> bool {
+        self.facts(call, None)
+            .is_some_and(|facts| policy::is_own_call(entry, &facts))
     }
 
     fn issue_ticket(&mut self, now: Instant, request: RequestId, who: &Operator, call: CallId) {
         let Some(entry) = self.entry_of(who) else {
             return self.reply(request, Reply::NotFound);
-        };
-        if !self.may_know_of(&entry, call) {
-            return self.reply(request, Reply::NotFound);
-        }
-        let dial = self
-            .directory
-            .organisations
-            .get(&entry.organisation)
-            .and_then(|organisation| organisation.supervising_numbers.first().cloned());
-        let Some(dial) = dial else {
-            return self.reply(request, Reply::Conflict);
         };
         let draft = audit(
             Some(entry.organisation.clone()),
@@ -127,11 +128,23 @@ impl Switchboard {
             "ticket",
         )
         .call(Some(call));
-        if let Err(code) = self.may_supervise(&entry, call, None) {
+        let allowed = policy::begins(self.service)
+            .and_then(|()| self.may_know_of(&entry, call))
+            .and_then(|()| self.may_supervise(&entry, call, None));
+        if let Err(code) = allowed {
             draft.outcome(Outcome::Refused).code(code).record(self);
             self.notify_refused(code);
             return self.reply(request, Reply::Refused(code));
         }
+        let dial = self
+            .directory
+            .organisations
+            .get(&entry.organisation)
+            .and_then(|organisation| organisation.supervising_numbers.first().cloned());
+        let Some(dial) = dial else {
+            draft.outcome(Outcome::Failed).record(self);
+            return self.reply(request, Reply::Conflict);
+        };
         draft.outcome(Outcome::Done).record(self);
         let lasting = self.settings.ticket_ttl;
         self.desk.issue_ticket(
@@ -167,12 +180,13 @@ impl Switchboard {
         session: SessionId,
         supervision: Supervision,
     ) {
-        let (Some(entry), Some(leg)) = (self.entry_of(who), self.leg_of_session(session)) else {
+        let Some(entry) = self.entry_of(who) else {
             return self.reply(request, Reply::NotFound);
         };
-        if !self.is_of(leg, &entry) {
-            return self.reply(request, Reply::NotFound);
-        }
+        let leg = self.leg_of_session(session);
+        let Some(leg) = leg.filter(|leg| self.is_of(*leg, &entry)) else {
+            return self.refuse_role(request, who, &entry, session, supervision);
+        };
         let via = Via {
             source: who.source,
             detail: None,
@@ -183,6 +197,65 @@ impl Switchboard {
         self.queue_request(now, leg, Request::Order { order, via });
     }
 
+    /// A role for a session that is not in its call, or not this supervisor's: 9003, 9007 for a
+    /// colleague's, 9013 and 9014 where the call is gone.
+    fn refuse_role(
+        &mut self,
+        request: RequestId,
+        who: &Operator,
+        entry: &SupervisorEntry,
+        session: SessionId,
+        wanted: Supervision,
+    ) {
+        let supervises = policy::organisation_supervises(&self.directory, &entry.organisation);
+        let view = self
+            .session_view(session)
+            .filter(|view| view.organisation == entry.organisation);
+        let (call, refused) = match (supervises, view) {
+            (Err(code), view) => (view.map(|view| view.call), Reply::Refused(code)),
+            (Ok(()), None) => return self.reply(request, Reply::NotFound),
+            (Ok(()), Some(view)) if view.supervisor == entry.user => {
+                let over = view.state == SessionState::Ended;
+                (Some(view.call), self.why_no_role(view.call, over))
+            }
+            (Ok(()), Some(view)) => match self.may_know_of(entry, view.call) {
+                Ok(()) => (Some(view.call), Reply::Refused(ErrorCode::NotPermitted)),
+                Err(_) => return self.reply(request, Reply::NotFound),
+            },
+        };
+        if let Reply::Refused(code) = refused {
+            audit(
+                Some(entry.organisation.clone()),
+                entry.user.clone(),
+                who.source,
+                Order::Role(wanted).action(),
+            )
+            .call(call)
+            .session(Some(session))
+            .detail(Some(wanted.name().into()))
+            .outcome(Outcome::Refused)
+            .code(code)
+            .record(self);
+            self.notify_refused(code);
+        }
+        self.reply(request, refused);
+    }
+
+    /// What is said to the owner of a session that is not in its call.
+    fn why_no_role(&self, call: CallId, over: bool) -> Reply {
+        let there = match self.calls.get(&call) {
+            Some(call) => self
+                .facts(call, None)
+                .map_or(Ok(()), |facts| policy::both_there(&facts)),
+            None => Err(ErrorCode::PupilGone),
+        };
+        match there {
+            Err(code) if over => Reply::Refused(code),
+            // The phone still rings, or was hung up while the call goes on.
+            _ => Reply::Conflict,
+        }
+    }
+
     fn is_of(&self, leg: LegId, entry: &SupervisorEntry) -> bool {
         self.supervisors.get(&leg).is_some_and(|supervisor| {
             supervisor.who.organisation == entry.organisation
@@ -190,7 +263,8 @@ impl Switchboard {
         })
     }
 
-    /// Ends one's own session; an administrator may end anybody's of the organisation.
+    /// Ends one's own session; an administrator may end anybody's of the organisation. A colleague's
+    /// is refused (9007).
     fn end_session_of(
         &mut self,
         now: Instant,
@@ -225,7 +299,28 @@ impl Switchboard {
                 self.hang_up_supervisor(now, leg, "ended_by_operator");
                 self.reply(request, Reply::Done);
             }
-            None => self.reply(request, Reply::NotFound),
+            None => {
+                let reply = self.why_not_ended(who, session);
+                self.reply(request, reply);
+            }
+        }
+    }
+
+    fn why_not_ended(&self, who: &Operator, session: SessionId) -> Reply {
+        let (Some(entry), Some(view)) = (self.entry_of(who), self.session_view(session)) else {
+            return Reply::NotFound;
+        };
+        if view.organisation != entry.organisation {
+            return Reply::NotFound;
+        }
+        match (
+            view.supervisor == entry.user,
+            self.may_know_of(&entry, view.call),
+        ) {
+            // It has ended already.
+            (true, _) => Reply::Done,
+            (false, Ok(())) => Reply::Refused(ErrorCode::NotPermitted),
+            (false, Err(_)) => Reply::NotFound,
         }
     }
 
@@ -233,18 +328,11 @@ impl Switchboard {
         let Some(entry) = self.entry_of(who) else {
             return self.reply(request, Reply::NotFound);
         };
-        if !self.may_know_of(&entry, call) {
-            return self.reply(request, Reply::NotFound);
-        }
         let allowed = policy::goes_on(self.service, Order::HangUp)
-            .and_then(|()| policy::organisation_supervises(&self.directory, &entry.organisation))
+            .and_then(|()| self.may_know_of(&entry, call))
             .and_then(|()| {
-                let own = self
-                    .calls
-                    .get(&call)
-                    .and_then(|call| self.facts(call, None))
-                    .is_some_and(|facts| policy::is_own_call(&entry, &facts));
-                match own {
+                let known = self.calls.get(&call);
+                match known.is_some_and(|call| self.is_own(&entry, call)) {
                     true => Err(ErrorCode::OwnCall),
                     false => Ok(()),
                 }
@@ -269,199 +357,6 @@ impl Switchboard {
                 self.reply(request, Reply::Refused(code));
             }
         }
-    }
-
-    #[allow(clippy::too_many_arguments)]
-    fn raise_help_by_click(
-        &mut self,
-        now: Instant,
-        request: RequestId,
-        who: &Operator,
-        call: Option<CallId>,
-        agent: Option<Arc<str>>,
-        reason: Arc<str>,
-        comment: Arc<str>,
-    ) {
-        let call = call.or_else(|| {
-            self.calls
-                .values()
-                .find(|known| {
-                    known.is_talking()
-                        && known.organisation.as_ref() == Some(&who.organisation)
-                        && known.pupil.agent == agent
-                        && agent.is_some()
-                })
-                .map(|known| known.id)
-        });
-        let Some(call) = call.filter(|call| self.may_ask_for(who, *call)) else {
-            return self.reply(request, Reply::NotFound);
-        };
-        let actor = actor(who);
-        match self.raise_help(now, call, actor, who.source, reason, comment) {
-            Some(help) => self.reply(
-                request,
-                Reply::Help {
-                    help,
-                    state: HelpState::Requested,
-                },
-            ),
-            None => self.reply(request, Reply::Conflict),
-        }
-    }
-
-    /// Help is asked for by the agent of the call, or by a supervisor of that agent.
-    fn may_ask_for(&self, who: &Operator, call: CallId) -> bool {
-        let Some(known) = self.calls.get(&call) else {
-            return false;
-        };
-        match &who.identity {
-            OperatorIdentity::Agent(extension) => {
-                known.organisation.as_ref() == Some(&who.organisation)
-                    && known.pupil.agent.as_ref() == Some(extension)
-            }
-            OperatorIdentity::Supervisor(_) => self
-                .entry_of(who)
-                .is_some_and(|entry| self.is_in_scope(&entry, known)),
-            OperatorIdentity::Administrator(_) => false,
-        }
-    }
-
-    fn accept_help_by_click(&mut self, request: RequestId, who: &Operator, help: HelpId) {
-        let Some(entry) = self.entry_of(who) else {
-            return self.reply(request, Reply::NotFound);
-        };
-        if !self.may_see_help(who, help) {
-            return self.reply(request, Reply::NotFound);
-        }
-        if let Err(code) = policy::begins(self.service) {
-            return self.reply(request, Reply::Refused(code));
-        }
-        match self.take_help(help, &entry.user, who.source) {
-            Ok(()) => self.reply(
-                request,
-                Reply::Help {
-                    help,
-                    state: HelpState::InProgress,
-                },
-            ),
-            Err(TakeRefusal::Taken) => {
-                self.notify_refused(ErrorCode::HelpTaken);
-                self.reply(request, Reply::Refused(ErrorCode::HelpTaken));
-            }
-            Err(TakeRefusal::Settled) => self.reply(request, Reply::Conflict),
-        }
-    }
-
-    fn settle_help_by_click(
-        &mut self,
-        request: RequestId,
-        who: &Operator,
-        help: HelpId,
-        from: HelpState,
-        to: HelpState,
-    ) {
-        if !self.may_see_help(who, help) {
-            return self.reply(request, Reply::NotFound);
-        }
-        let reply = match self.settle_help(help, from, to, actor(who), who.source) {
-            true => Reply::Help { help, state: to },
-            false => Reply::Conflict,
-        };
-        self.reply(request, reply);
-    }
-
-    /// The agent who asked, and the supervisors of that agent.
-    fn may_see_help(&self, who: &Operator, help: HelpId) -> bool {
-        let Some(request) = self.desk.help.get(&help) else {
-            return false;
-        };
-        if request.organisation != who.organisation {
-            return false;
-        }
-        match &who.identity {
-            OperatorIdentity::Agent(extension) => request.agent == *extension,
-            OperatorIdentity::Supervisor(_) => {
-                let agent = self
-                    .directory
-                    .agents
-                    .get(&(request.organisation.clone(), request.agent.clone()));
-                match (self.entry_of(who), agent) {
-                    (Some(entry), Some(agent)) => policy::in_scope(&entry, agent),
-                    _ => false,
-                }
-            }
-            OperatorIdentity::Administrator(_) => false,
-        }
-    }
-
-    /// Adds sessions and help requests to what consoles may see.
-    pub(in crate::control) fn view_supervision(&self, snapshot: &mut Snapshot) {
-        snapshot
-            .sessions
-            .extend(self.supervisors.values().filter_map(session_view));
-        snapshot
-            .sessions
-            .extend(self.desk.callbacks.values().map(|callback| {
-                let confirming = callback.legs.iter().any(|leg| {
-                    self.supervisors
-                        .get(leg)
-                        .is_some_and(|supervisor| match &supervisor.state {
-                            State::Ringing(ringing) => ringing.step == RingStep::PressOne,
-                            State::EnteringPin { .. } => true,
-                            State::Greeting { .. }
-                            | State::ChoosingCall(_)
-                            | State::Joining(_)
-                            | State::Supervising(_)
-                            | State::Leaving => false,
-                        })
-                });
-                SessionView {
-                    id: callback.session,
-                    call: callback.call,
-                    organisation: callback.owner.0.clone(),
-                    supervisor: callback.owner.1.clone(),
-                    state: match confirming {
-                        true => SessionState::Confirming,
-                        false => SessionState::Ringing,
-                    },
-                    coaching_enabled: callback.coaching == Coaching::On,
-                    started_at: callback.started_at,
-                }
-            }));
-        snapshot
-            .help
-            .extend(self.desk.help.values().map(|request| HelpView {
-                id: request.id,
-                organisation: request.organisation.clone(),
-                call: request.call,
-                agent: request.agent.clone(),
-                reason: request.reason.clone(),
-                comment: request.comment.clone(),
-                state: request.state,
-                provided_by: request.provided_by.clone(),
-                raised_at: request.raised_at,
-            }));
-    }
-}
-
-fn session_view(supervisor: &Supervisor) -> Option<SessionView> {
-    let session = supervisor.session()?;
-    Some(SessionView {
-        id: session.id,
-        call: session.call,
-        organisation: supervisor.who.organisation.clone(),
-        supervisor: supervisor.who.actor(),
-        state: SessionState::Supervising(session.supervision),
-        coaching_enabled: session.coaching == Coaching::On,
-        started_at: session.started_at,
-    })
-}
-
-fn actor(who: &Operator) -> Arc<str> {
-    match &who.identity {
-        OperatorIdentity::Supervisor(name)
-        | OperatorIdentity::Agent(name)
-        | OperatorIdentity::Administrator(name) => name.clone(),
     }
 }
 

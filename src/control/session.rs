@@ -417,6 +417,10 @@ impl Switchboard {
         code: ErrorCode,
     ) {
         let Some(session) = self.session(leg) else {
+            // On the way into the call: whoever waits is answered all the same.
+            if let Some(request) = via.request {
+                self.reply(request, Reply::Refused(code));
+            }
             return;
         };
         let present = session.supervision;

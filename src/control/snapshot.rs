@@ -14,6 +14,8 @@ pub struct Snapshot {
     /// Agents who ring or talk; the others are idle, or not registered.
     pub agents: Vec<AgentView>,
     pub sessions: Vec<SessionView>,
+    /// The last that have ended, the latest last.
+    pub over: Vec<SessionView>,
     pub help: Vec<HelpView>,
     pub draining: bool,
     pub store_down: bool,

@@ -141,6 +141,7 @@ pub struct Joining {
     pub coaching: Coaching,
     /// The row that says it was asked for.
     pub record: RecordId,
+    pub asked_at: Instant,
     pub via: Source,
     pub announced: Announced,
 }

@@ -1,5 +1,7 @@
 //! What consoles may see of calls, and of agents.
 
+mod supervision;
+
 use std::collections::BTreeMap;
 
 use crate::control::call::{Call, CallState, Side, on_net};

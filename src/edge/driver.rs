@@ -323,6 +323,8 @@ impl Driver {
             } => self.check_pin(request, organisation, user, pin),
             Output::Reply { request, reply } => {
                 if let Some(waiting) = self.asked.remove(&request) {
+                    // Who looks after the answer sees what was answered.
+                    self.show(now);
                     // Who asked may have gone.
                     let _ = waiting.send(reply);
                 }
@@ -379,9 +381,12 @@ impl Driver {
 
     /// Shows readers the service, if it changed since they last saw it.
     fn publish(&mut self, now: Instant) {
-        if !self.shown.stale || now < self.shown.at + PUBLISH_EVERY {
-            return;
+        if self.shown.stale && now >= self.shown.at + PUBLISH_EVERY {
+            self.show(now);
         }
+    }
+
+    fn show(&mut self, now: Instant) {
         let snapshot = self.switchboard.snapshot();
         self.metrics.calls(snapshot.calls.len());
         let states = snapshot.sessions.iter().map(|session| session.state);

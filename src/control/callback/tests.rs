@@ -269,3 +269,56 @@ fn a_phone_whose_pin_nobody_types_gives_the_conference_back() {
     assert_eq!(stage.last_said(phone), "goodbye");
     stage.assert_untouched(call);
 }
+
+#[test]
+fn a_session_is_seen_from_the_first_ring_to_its_end_and_remembered_after_it() {
+    let (mut stage, call) = stage_with_devices();
+    stage.manners.matrices = false;
+    call_me(&mut stage, call, Some(SOFTPHONE));
+    let phone = dialled(&stage)[0];
+    let seen = |stage: &Stage| {
+        let snapshot = stage.board.snapshot();
+        let states: Vec<_> = snapshot
+            .sessions
+            .iter()
+            .map(|session| session.state)
+            .collect();
+        (states, snapshot.over.len())
+    };
+    assert_eq!(seen(&stage), (vec![SessionState::Ringing], 0));
+
+    answer(&mut stage, phone);
+    assert_eq!(seen(&stage), (vec![SessionState::Confirming], 0));
+    stage.release();
+    let monitoring = SessionState::Supervising(Supervision::Monitoring);
+    assert_eq!(seen(&stage), (vec![monitoring], 0));
+    let session = stage.board.snapshot().sessions[0].id;
+    stage.hang_up(phone);
+
+    assert_eq!(seen(&stage), (vec![], 1));
+    let over = stage.board.snapshot().over[0].clone();
+    assert_eq!((over.id, over.state), (session, SessionState::Ended));
+}
+
+#[test]
+fn a_session_that_nobody_came_to_is_remembered_as_ended() {
+    let (mut stage, call) = stage_with_devices();
+    call_me(&mut stage, call, Some(SOFTPHONE));
+    let phone = dialled(&stage)[0];
+    stage.party_hangs_up(call, Side::Pupil);
+    answer(&mut stage, phone);
+
+    assert_eq!(stage.board.snapshot().over.len(), 1);
+    assert!(stage.board.snapshot().sessions.is_empty());
+}
+
+#[test]
+fn a_listed_number_is_known_in_its_national_form() {
+    let (mut stage, call) = stage_with_devices();
+    stage.change_mia(|mia| mia.default_country = Some("FI".into()));
+
+    call_me(&mut stage, call, Some("040 123 4567"));
+
+    assert!(matches!(stage.replies()[..], [Reply::Session { .. }]));
+    assert_eq!(dialled(&stage).len(), 1);
+}

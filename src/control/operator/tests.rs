@@ -174,7 +174,7 @@ fn a_session_is_ended_by_its_owner_or_an_administrator_and_the_call_goes_on() {
         let session = stage.board.session(mia).unwrap().id;
         assert_eq!(
             stage.ask("ona", Ask::EndSession { session }),
-            Some(Reply::NotFound)
+            Some(Reply::Refused(ErrorCode::NotPermitted))
         );
 
         assert_eq!(
@@ -194,7 +194,7 @@ fn a_ticket_is_issued_for_calls_in_scope_alone() {
     for call in [other, CallId(9)] {
         assert_eq!(
             stage.ask("mia", Ask::Ticket { call }),
-            Some(Reply::NotFound)
+            Some(Reply::Refused(ErrorCode::NoCall))
         );
     }
 
@@ -205,6 +205,31 @@ fn a_ticket_is_issued_for_calls_in_scope_alone() {
         stage.ask("mia", Ask::Ticket { call: own }),
         Some(Reply::Refused(ErrorCode::OwnCall))
     );
+}
+
+#[test]
+fn ones_own_call_is_known_and_refused_wherever_it_is() {
+    let mut stage = Stage::new();
+    let own = stage.call("204");
+    stage.change_mia(|mia| {
+        mia.agent_extension = Some("204".into());
+        mia.pools = vec!["sales".into()];
+    });
+
+    for ask in [
+        Ask::Ticket { call: own },
+        Ask::HangUp { call: own },
+        Ask::CallMe {
+            call: own,
+            device: None,
+            coaching_enabled: true,
+        },
+    ] {
+        assert_eq!(
+            stage.ask("mia", ask),
+            Some(Reply::Refused(ErrorCode::OwnCall))
+        );
+    }
 }
 
 #[test]

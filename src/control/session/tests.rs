@@ -266,7 +266,7 @@ fn a_click_takes_the_same_way_as_a_key_and_is_answered_when_the_mix_is_in_force(
     assert_eq!(stage.last_said(mia), "coaching");
     assert_eq!(
         stage.ask("ona", ask),
-        Some(Reply::NotFound),
+        Some(Reply::Refused(ErrorCode::NotPermitted)),
         "a session is its owner's alone"
     );
 }
