@@ -6,6 +6,8 @@ mod cases;
 mod databases;
 #[path = "store/killed.rs"]
 mod killed;
+#[path = "store/watchlist.rs"]
+mod watchlist;
 
 /// Each case as two tests.
 macro_rules! on_both_databases {
@@ -42,6 +44,9 @@ on_both_databases! {
     cases::what_a_crash_left_open_is_ended_with_an_honest_audit,
     cases::a_locked_database_is_told_and_recovered_from,
     cases::a_fact_that_cannot_be_stored_does_not_keep_back_the_others,
+    watchlist::agents_are_watched_until_they_are_taken_off,
+    watchlist::whoever_gets_a_name_later_inherits_no_watch_list,
+    watchlist::a_change_of_people_leaves_their_watch_lists,
     killed::what_was_reported_survives_a_kill_in_the_middle_of_writing,
 }
 

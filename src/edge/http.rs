@@ -3,12 +3,19 @@
 //! Each file below holds one group of rows and names its own routes; the OpenAPI document is made
 //! from the same lines, so that neither can forget a row of the other.
 
+pub mod agents;
+pub mod asking;
+pub mod calls;
+pub mod help_requests;
 pub mod login;
 pub mod refusal;
 pub mod scope;
+pub mod sessions;
 pub mod sign_ins;
+pub mod tickets;
 pub mod time;
 pub mod viewer;
+pub mod watchlist;
 
 use std::future::Future;
 use std::io;
@@ -22,10 +29,12 @@ use axum::routing::get;
 use axum::{Json, Router};
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 use utoipa_axum::router::OpenApiRouter;
 
+use crate::control::input::Identity;
 use crate::control::settings::Settings;
 use crate::edge::catalogue::Catalogue;
 use crate::edge::http::refusal::Refusal;
@@ -44,6 +53,8 @@ pub struct Web {
     pub people: PeopleView,
     pub settings: Arc<Settings>,
     pub sign_ins: SignIns,
+    /// Who has a phone registered, as it changes.
+    pub registered: watch::Receiver<Arc<[Identity]>>,
 }
 
 /// Answers until `stop`, and then what was asked before it.
@@ -74,7 +85,14 @@ pub fn router(web: Web) -> Router {
 
 /// Every row of the API.
 fn api() -> OpenApiRouter<Web> {
-    OpenApiRouter::with_openapi(Head::openapi()).merge(login::routes())
+    OpenApiRouter::with_openapi(Head::openapi())
+        .merge(login::routes())
+        .merge(calls::routes())
+        .merge(tickets::routes())
+        .merge(sessions::routes())
+        .merge(agents::routes())
+        .merge(watchlist::routes())
+        .merge(help_requests::routes())
 }
 
 #[derive(OpenApi)]

@@ -190,6 +190,7 @@ pub async fn start(config: Config, apply: Option<&Path>) -> anyhow::Result<Runni
         people,
         settings: policies,
         sign_ins: SignIns::default(),
+        registered: sip.registrations(),
     };
     let web = tokio::spawn(async move {
         let stop = async move {

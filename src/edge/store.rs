@@ -10,6 +10,7 @@ mod records;
 pub mod secrets;
 pub mod sign_ins;
 pub mod users;
+pub mod watchlist;
 mod writer;
 
 pub use crate::edge::store::db::probe;

@@ -715,7 +715,7 @@ fn read(text: &str) -> People {
     People::parse("people.toml", text, &|_| None).unwrap()
 }
 
-async fn apply(store: &Store, text: &str) -> Vec<String> {
+pub async fn apply(store: &Store, text: &str) -> Vec<String> {
     let changes = store.apply(&read(text), REALM).await.unwrap();
     changes.iter().map(ToString::to_string).collect()
 }

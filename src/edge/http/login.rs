@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::control::directory::SupervisorEntry;
 use crate::edge::clock;
 use crate::edge::http::Web;
 use crate::edge::http::refusal::{Body, Refusal, RefusalBody};
@@ -44,8 +45,6 @@ pub struct Login {
 pub struct SignedIn {
     /// Usable as `Authorization: Bearer …`.
     pub token: String,
-    /// What writes with the session cookie carry as `X-CSRF-Token`.
-    pub csrf_token: String,
     #[serde(flatten)]
     pub me: Me,
 }
@@ -63,6 +62,8 @@ pub struct Me {
     /// What a supervisor may do: `monitor`, `coach`, `whisper_caller`, `barge`, `takeover`,
     /// `hang_up`.
     pub may: Vec<&'static str>,
+    /// The phones of a supervisor that call-me may ring.
+    pub devices: Vec<String>,
     /// What writes with the session cookie carry as `X-CSRF-Token`.
     pub csrf_token: String,
 }
@@ -91,7 +92,6 @@ pub async fn login(
     let opened = sign_in(&web, from.ip(), organisation, &login.user, &login.password).await?;
     let cookie = cookie(&opened.token, LASTS_S);
     let body = SignedIn {
-        csrf_token: opened.me.csrf_token.clone(),
         token: opened.token,
         me: opened.me,
     };
@@ -246,12 +246,21 @@ pub fn describe(web: &Web, who: &Who, csrf_token: String) -> Me {
             ("agent", extension, name, Some(organisation), Vec::new())
         }
     };
+    let devices = match who {
+        Who::Supervisor { organisation, user } => directory
+            .supervisors
+            .get(&(organisation.clone(), user.clone()))
+            .map(SupervisorEntry::phones)
+            .unwrap_or_default(),
+        Who::Administrator { .. } | Who::Agent { .. } => Vec::new(),
+    };
     Me {
         kind,
         user: user.to_string(),
         name: name.to_string(),
         organisation: organisation.map(|organisation| organisation.to_string()),
         may,
+        devices: devices.iter().map(ToString::to_string).collect(),
         csrf_token,
     }
 }

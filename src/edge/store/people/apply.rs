@@ -99,6 +99,7 @@ impl Store {
         for (id, wanted) in &wanted {
             write_the_changed(&mut tx, id, stored.get(id), wanted, &mut changes).await?;
         }
+        rows::forget_watches(&mut tx).await?;
         tx.commit().await?;
         Ok(changes)
     }

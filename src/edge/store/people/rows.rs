@@ -390,3 +390,16 @@ async fn write_sip_user(
     }
     Ok(())
 }
+
+/// Takes those off the watch lists who are no longer there, and with them their own lists.
+pub(super) async fn forget_watches(tx: &mut Tx) -> Result<(), sqlx::Error> {
+    execute!(
+        &mut *tx,
+        "DELETE FROM watchlist WHERE \
+         NOT EXISTS (SELECT 1 FROM supervisors s WHERE s.organisation = watchlist.organisation \
+         AND s.user_name = watchlist.user_name) OR \
+         NOT EXISTS (SELECT 1 FROM agents a WHERE a.organisation = watchlist.organisation \
+         AND a.extension = watchlist.extension)"
+    )?;
+    Ok(())
+}

@@ -1,0 +1,87 @@
+//! Watch lists: the agents that a supervisor wants to be told about.
+//!
+//! An entry goes with its supervisor and with its agent, so that whoever is given the name later
+//! inherits nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::edge::store::db::{all_rows, execute};
+use crate::edge::store::{Store, StoreError};
+
+/// Watched extensions by organisation and user.
+pub type Watchlists = BTreeMap<(String, String), BTreeSet<String>>;
+
+impl Store {
+    /// Puts an agent on a supervisor's list. One who is on it stays there.
+    pub async fn watch(
+        &self,
+        organisation: &str,
+        user: &str,
+        extension: &str,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.db().begin().await?;
+        execute!(
+            &mut tx,
+            "INSERT INTO watchlist (organisation, user_name, extension) \
+             VALUES ($1, $2, $3) ON CONFLICT DO NOTHING",
+            organisation,
+            user,
+            extension
+        )?;
+        tx.commit().await?;
+        Ok(())
+    }
+
+    /// Takes an agent off a supervisor's list; whether they were on it.
+    pub async fn unwatch(
+        &self,
+        organisation: &str,
+        user: &str,
+        extension: &str,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.db().begin().await?;
+        let removed = execute!(
+            &mut tx,
+            "DELETE FROM watchlist \
+             WHERE organisation = $1 AND user_name = $2 AND extension = $3",
+            organisation,
+            user,
+            extension
+        )?;
+        tx.commit().await?;
+        Ok(removed == 1)
+    }
+
+    /// The extensions that a supervisor watches.
+    pub async fn watchlist(
+        &self,
+        organisation: &str,
+        user: &str,
+    ) -> Result<BTreeSet<String>, StoreError> {
+        let rows = all_rows!(
+            self.db(),
+            (String,),
+            "SELECT extension FROM watchlist WHERE organisation = $1 AND user_name = $2",
+            organisation,
+            user
+        )?;
+        Ok(rows.into_iter().map(|(extension,)| extension).collect())
+    }
+
+    /// Everybody's lists.
+    pub async fn watchlists(&self) -> Result<Watchlists, StoreError> {
+        let rows = all_rows!(
+            self.db(),
+            (String, String, String),
+            "SELECT organisation, user_name, extension FROM watchlist"
+        )?;
+        let mut lists = Watchlists::new();
+        for (organisation, user, extension) in rows {
+            lists
+                .entry((organisation, user))
+                .or_default()
+                .insert(extension);
+        }
+        Ok(lists)
+    }
+}

@@ -1,0 +1,90 @@
+//! Watch lists.
+
+use crate::cases::apply;
+use crate::databases::Database;
+
+const PEOPLE: &str = r#"
+[[organisation]]
+id = "acme"
+name = "Acme"
+[[agent]]
+organisation = "acme"
+extension = "204"
+name = "Aino"
+[[agent]]
+organisation = "acme"
+extension = "205"
+name = "Onni"
+[[supervisor]]
+organisation = "acme"
+user = "mia"
+name = "Mia"
+phone = "+358401234567"
+[[supervisor]]
+organisation = "acme"
+user = "leo"
+name = "Leo"
+phone = "+358407654321"
+"#;
+
+pub async fn agents_are_watched_until_they_are_taken_off(database: Database) {
+    let store = database.store().await;
+    apply(&store, PEOPLE).await;
+
+    for (user, extension) in [
+        ("mia", "204"),
+        ("mia", "205"),
+        ("mia", "204"),
+        ("leo", "205"),
+    ] {
+        store.watch("acme", user, extension).await.unwrap();
+    }
+    assert!(store.unwatch("acme", "mia", "205").await.unwrap());
+    assert!(!store.unwatch("acme", "mia", "205").await.unwrap());
+    assert!(!store.unwatch("beta", "mia", "204").await.unwrap());
+
+    let of_mia = store.watchlist("acme", "mia").await.unwrap();
+    assert_eq!(Vec::from_iter(of_mia), ["204"]);
+    let lists = store.watchlists().await.unwrap();
+    let lists: Vec<String> = lists
+        .iter()
+        .map(|((organisation, user), agents)| format!("{organisation} {user} {agents:?}"))
+        .collect();
+    assert_eq!(lists, ["acme leo {\"205\"}", "acme mia {\"204\"}"]);
+}
+
+pub async fn whoever_gets_a_name_later_inherits_no_watch_list(database: Database) {
+    let store = database.store().await;
+    apply(&store, PEOPLE).await;
+    for (user, extension) in [("mia", "204"), ("mia", "205"), ("leo", "204")] {
+        store.watch("acme", user, extension).await.unwrap();
+    }
+
+    let without_leo = PEOPLE.replace("user = \"leo\"", "user = \"lea\"");
+    apply(
+        &store,
+        &without_leo.replace("extension = \"205\"", "extension = \"206\""),
+    )
+    .await;
+    apply(&store, PEOPLE).await;
+
+    let of_mia = store.watchlist("acme", "mia").await.unwrap();
+    assert_eq!(Vec::from_iter(of_mia), ["204"]);
+    assert!(store.watchlist("acme", "leo").await.unwrap().is_empty());
+}
+
+pub async fn a_change_of_people_leaves_their_watch_lists(database: Database) {
+    let store = database.store().await;
+    apply(&store, PEOPLE).await;
+    store.watch("acme", "mia", "204").await.unwrap();
+
+    apply(
+        &store,
+        &PEOPLE
+            .replace("\"Mia\"", "\"Miia\"")
+            .replace("\"Aino\"", "\"Aina\""),
+    )
+    .await;
+
+    assert_eq!(store.watchlist("acme", "mia").await.unwrap().len(), 1);
+}

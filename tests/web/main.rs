@@ -1,0 +1,16 @@
+//! The HTTP side of a running service, with real calls behind it.
+
+mod agents;
+mod authorisation;
+mod call_me;
+mod client;
+mod help;
+mod listing;
+mod roles;
+mod schemathesis;
+mod tickets;
+mod world;
+
+#[allow(dead_code)]
+#[path = "../calls/scene.rs"]
+mod scene;
