@@ -10,8 +10,9 @@ use audiopus::coder::{Decoder, Encoder};
 use audiopus::{Application, Channels, SampleRate};
 
 use crate::edge::catalogue::Catalogue;
-use crate::edge::config::{Config, Io, Listener, Transport};
+use crate::edge::config::{Config, Listener, Transport};
 use crate::edge::prompts::Prompts;
+use crate::edge::rtp::engine;
 use crate::edge::store;
 use crate::media::codec::Codec;
 use crate::wire::document::Place;
@@ -85,10 +86,7 @@ fn ports(config: &Config) -> Result<String, Reason> {
     }
 
     let rtp = &config.rtp;
-    if rtp.io == Io::IoUring {
-        let reason = "this version moves packets by epoll alone, expected \"auto\" or \"epoll\"";
-        return Err(at(&config.places.rtp_io, reason.into()));
-    }
+    let engine = engine::choose(rtp.io).map_err(|why| at(&config.places.rtp_io, why))?;
     if let Err(error) = UdpSocket::bind((rtp.bind, 0)) {
         let reason = format!("{} cannot be bound: {error}", rtp.bind);
         return Err(at(&config.places.rtp_bind, reason));
@@ -112,7 +110,7 @@ fn ports(config: &Config) -> Result<String, Reason> {
     }
     let sip: Vec<_> = config.sip.listen.iter().map(Listener::to_string).collect();
     Ok(format!(
-        "sip {}, http {}, rtp {free} of {} pairs free",
+        "sip {}, http {}, rtp {free} of {} pairs free, moved by {engine}",
         sip.join(" "),
         config.http.listen,
         rtp.ports.pairs()

@@ -5,11 +5,17 @@
 //! waits: what a thread has no room for stays in its backlog, and [`MediaPlane::is_behind`] asks
 //! for no new calls until it has drained.
 
+pub mod engine;
+#[cfg(test)]
+mod engine_tests;
 pub mod epoll;
+mod peers;
 pub mod ports;
 pub mod socket;
 #[cfg(test)]
 mod tests;
+pub mod uring;
+pub mod wake;
 pub mod worker;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -24,9 +30,10 @@ use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use crate::edge::clock;
-use crate::edge::rtp::epoll::EpollIo;
+use crate::edge::rtp::engine::{Engine, EngineKind};
 use crate::edge::rtp::ports::Ports;
 use crate::edge::rtp::socket::SocketPair;
+use crate::edge::rtp::wake::Wake;
 use crate::edge::rtp::worker::Worker;
 use crate::edge::telemetry::Metrics;
 use crate::id::{LegId, ShardId};
@@ -47,11 +54,12 @@ const NTP_EPOCH_S: u64 = 2_208_988_800;
 
 /// How a thread moves its datagrams: one implementation for each interface of the kernel.
 pub trait MediaIo {
-    /// Ends a wait from another thread.
-    fn waker(&self) -> Arc<dyn Waker>;
-
     /// Takes in the sockets of a leg.
     fn open(&mut self, slot: PortSlot, sockets: SocketPair) -> io::Result<()>;
+
+    /// Takes nothing more from the sockets of a leg that is about to move. What was taken already
+    /// still comes out of [`Self::receive`].
+    fn pause(&mut self, slot: PortSlot);
 
     /// Gives the sockets back. What the kernel holds for them stays there.
     fn close(&mut self, slot: PortSlot) -> Option<SocketPair>;
@@ -62,15 +70,15 @@ pub trait MediaIo {
     /// other work.
     fn receive(&mut self) -> Option<Datagram<'_>>;
 
-    /// Whether the datagram left; it is never sent later instead.
-    fn send(&mut self, slot: PortSlot, channel: Channel, to: SocketAddr, bytes: &[u8]) -> bool;
+    fn sockets(&mut self, slot: PortSlot) -> Option<&mut SocketPair>;
 
-    /// Nothing more is sent in this tick.
-    fn flush(&mut self);
-}
+    /// Sends, with the next [`Self::flush`] at the latest; what the kernel does not take then is
+    /// never sent later instead.
+    fn send(&mut self, slot: PortSlot, channel: Channel, to: SocketAddr, bytes: &[u8]);
 
-pub trait Waker: Send + Sync {
-    fn wake(&self);
+    /// Nothing more is sent in this tick. Returns how many RTP packets were found not to have been
+    /// taken by the kernel since the last time.
+    fn flush(&mut self) -> u64;
 }
 
 /// What ends a wait.
@@ -135,6 +143,7 @@ pub struct MediaConfig {
     pub ports: RangeInclusive<u16>,
     /// Where SSRCs and first sequence numbers come from.
     pub seed: u64,
+    pub engine: EngineKind,
 }
 
 pub struct MediaPlane {
@@ -148,8 +157,11 @@ pub struct MediaPlane {
 }
 
 struct Thread {
+    /// So that tests can take it away.
+    #[cfg(test)]
+    ring_fd: Option<std::os::fd::RawFd>,
     ring: rtrb::Producer<Instruction>,
-    waker: Arc<dyn Waker>,
+    wake: Arc<Wake>,
     /// Commands of running calls that found the ring full, or that come after a leg which is still
     /// on its way. No larger than what running calls ask for, as new ones are refused meanwhile.
     backlog: VecDeque<Waiting>,
@@ -189,8 +201,10 @@ impl MediaPlane {
                 },
                 prompts.clone(),
             );
-            let io = EpollIo::new()?;
-            let waker = io.waker();
+            let wake = Arc::new(Wake::new()?);
+            let io = Engine::new(config.engine, wake.clone())?;
+            #[cfg(test)]
+            let ring_fd = io.ring_fd();
             let (ring, instructions) = rtrb::RingBuffer::new(RING);
             let worker = Worker::new(
                 id,
@@ -204,8 +218,10 @@ impl MediaPlane {
                 .name(format!("media-{index}"))
                 .spawn(move || worker.run())?;
             plane.threads.push(Thread {
+                #[cfg(test)]
+                ring_fd,
                 ring,
-                waker,
+                wake,
                 backlog: VecDeque::new(),
                 join: Some(join),
             });
@@ -328,10 +344,10 @@ impl MediaPlane {
                     break;
                 }
                 stop = back;
-                thread.waker.wake();
+                thread.wake.wake();
                 std::thread::yield_now();
             }
-            thread.waker.wake();
+            thread.wake.wake();
             if join.join().is_err() {
                 error!("a media thread had panicked");
             }
@@ -393,7 +409,7 @@ impl Thread {
             told |= self.ring.push(instruction).is_ok();
         }
         if told {
-            self.waker.wake();
+            self.wake.wake();
         }
     }
 }

@@ -22,14 +22,14 @@ use crate::control::snapshot::Snapshot;
 use crate::control::switchboard::Switchboard;
 use crate::edge::catalogue::Catalogue;
 use crate::edge::clock;
-use crate::edge::config::{Config, Io};
+use crate::edge::config::Config;
 use crate::edge::driver::{Driver, DriverError, Inboxes, Remains, Wish};
 use crate::edge::http::sign_ins::SignIns;
 use crate::edge::http::{self, Web};
 use crate::edge::live::{self, Live, PeopleSource, live};
 use crate::edge::people::People;
 use crate::edge::prompts::Prompts;
-use crate::edge::rtp::{MediaConfig, MediaPlane};
+use crate::edge::rtp::{MediaConfig, MediaPlane, engine};
 use crate::edge::sip::{self, CredentialLookup, Credentials, Sip, SipHandle, SipSettings};
 use crate::edge::store::Store;
 use crate::edge::telemetry::Metrics;
@@ -86,10 +86,8 @@ pub async fn run(config: Config, apply: Option<PathBuf>) -> anyhow::Result<()> {
 
 /// Starts everything. An error names the place that it comes from.
 pub async fn start(config: Config, apply: Option<&Path>) -> anyhow::Result<RunningService> {
-    if config.rtp.io == Io::IoUring {
-        let reason = "this version moves packets by epoll alone, expected \"auto\" or \"epoll\"";
-        return Err(at(&config.places.rtp_io, "[rtp] io", reason));
-    }
+    let engine =
+        engine::choose(config.rtp.io).map_err(|why| at(&config.places.rtp_io, "[rtp] io", why))?;
     allow_many_sockets();
 
     let share = &config.node.share;
@@ -143,6 +141,7 @@ pub async fn start(config: Config, apply: Option<&Path>) -> anyhow::Result<Runni
         advertise: config.rtp.advertise,
         ports: config.rtp.ports.first..=config.rtp.ports.last,
         seed,
+        engine,
     };
     let (media, reports) = MediaPlane::start(&media_config, Arc::new(prompts.library), &metrics)
         .context("starting the media threads")?;
@@ -212,7 +211,7 @@ pub async fn start(config: Config, apply: Option<&Path>) -> anyhow::Result<Runni
         let transport = listener.transport.name().to_lowercase();
         info!("SIP at {transport}:{}", listener.addr);
     }
-    info!(http = %http_addr, node = config.node.name, media_threads, io = "epoll", "takes calls");
+    info!(http = %http_addr, node = config.node.name, media_threads, io = %engine, "takes calls");
     Ok(RunningService {
         http_addr,
         live,

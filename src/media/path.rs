@@ -68,6 +68,12 @@ impl Path {
         });
     }
 
+    /// The source that has shown itself, and that a new SDP has not put in question.
+    pub fn latched(&self) -> Option<SocketAddr> {
+        let latched = self.latched.filter(|latched| !latched.open)?;
+        Some(latched.to)
+    }
+
     pub fn rtp_to(&self) -> Option<SocketAddr> {
         self.latched.map(|latched| latched.to).or(self.signalled)
     }

@@ -282,6 +282,11 @@ impl Shard {
         }
     }
 
+    /// The one source from which the leg at this slot hears RTP now, once it has been heard.
+    pub fn latched(&self, slot: PortSlot) -> Option<SocketAddr> {
+        self.legs.at(slot)?.path.latched()
+    }
+
     pub fn handle_timeout(&mut self, now: Instant) {
         while let Some(slot) = self.wheel.take(now) {
             // Turning may take things out of the slot, or in: from the last to the first, nothing

@@ -12,13 +12,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::io::{Errno, read, write};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::thread::nanosleep;
 
 use crate::edge::clock;
 use crate::edge::rtp::socket::SocketPair;
-use crate::edge::rtp::{Datagram, MediaIo, Wait, Waker};
+use crate::edge::rtp::wake::Wake;
+use crate::edge::rtp::{Datagram, MediaIo, Wait};
 use crate::media::shard::{Channel, PortSlot};
 
 /// Sockets reported by one call.
@@ -33,7 +34,7 @@ const WAKE: u64 = u64::MAX;
 
 pub struct EpollIo {
     epoll: OwnedFd,
-    wake: Arc<EventFd>,
+    wake: Arc<Wake>,
     sockets: Vec<Option<SocketPair>>,
     /// Keys of the sockets that have something.
     reported: Box<[u64; BATCH]>,
@@ -41,31 +42,24 @@ pub struct EpollIo {
     next: usize,
     rounds: usize,
     buffer: Box<[u8; MAX_DATAGRAM]>,
-}
-
-struct EventFd(OwnedFd);
-
-impl Waker for EventFd {
-    fn wake(&self) {
-        // A counter that is full has woken the thread already.
-        let _ = write(&self.0, &1u64.to_ne_bytes());
-    }
+    /// RTP that the kernel did not take.
+    unsent: u64,
 }
 
 impl EpollIo {
-    pub fn new() -> io::Result<Self> {
+    pub fn new(wake: Arc<Wake>) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        epoll::add(&epoll, &wake, EventData::new_u64(WAKE), EventFlags::IN)?;
+        epoll::add(&epoll, &*wake, EventData::new_u64(WAKE), EventFlags::IN)?;
         Ok(Self {
             epoll,
-            wake: Arc::new(EventFd(wake)),
+            wake,
             sockets: Vec::new(),
             reported: Box::new([WAKE; BATCH]),
             ready: 0,
             next: 0,
             rounds: 0,
             buffer: Box::new([0; MAX_DATAGRAM]),
+            unsent: 0,
         })
     }
 
@@ -76,12 +70,11 @@ impl EpollIo {
                 let key = self.reported[self.next];
                 self.next += 1;
                 if key == WAKE {
-                    // It was another wake-up of the same, or none; either way we are awake.
-                    let _ = read(&self.wake.0, &mut [0u8; 8]);
+                    self.wake.reset();
                     continue;
                 }
                 let (slot, channel) = named_by(key);
-                let sockets = self.sockets.get(slot.0 as usize).and_then(Option::as_ref);
+                let sockets = self.sockets.get(slot.index()).and_then(Option::as_ref);
                 let read = sockets.and_then(|s| s.receive(channel, &mut self.buffer[..]));
                 if let Some((length, source)) = read {
                     return Some((slot, channel, source, length));
@@ -117,16 +110,12 @@ impl EpollIo {
 }
 
 impl MediaIo for EpollIo {
-    fn waker(&self) -> Arc<dyn Waker> {
-        self.wake.clone()
-    }
-
     fn open(&mut self, slot: PortSlot, sockets: SocketPair) -> io::Result<()> {
         for channel in [Channel::Rtp, Channel::Rtcp] {
             let key = EventData::new_u64(key_of(slot, channel));
             epoll::add(&self.epoll, sockets.fd(channel), key, EventFlags::IN)?;
         }
-        let index = slot.0 as usize;
+        let index = slot.index();
         if self.sockets.len() <= index {
             self.sockets.resize_with(index + 1, || None);
         }
@@ -134,8 +123,11 @@ impl MediaIo for EpollIo {
         Ok(())
     }
 
+    /// Nothing is taken but what is handed out.
+    fn pause(&mut self, _: PortSlot) {}
+
     fn close(&mut self, slot: PortSlot) -> Option<SocketPair> {
-        let sockets = self.sockets.get_mut(slot.0 as usize)?.take()?;
+        let sockets = self.sockets.get_mut(slot.index())?.take()?;
         for channel in [Channel::Rtp, Channel::Rtcp] {
             // It was added, so it is there.
             let _ = epoll::delete(&self.epoll, sockets.fd(channel));
@@ -169,15 +161,20 @@ impl MediaIo for EpollIo {
         })
     }
 
-    fn send(&mut self, slot: PortSlot, channel: Channel, to: SocketAddr, bytes: &[u8]) -> bool {
-        self.sockets
-            .get(slot.0 as usize)
-            .and_then(Option::as_ref)
-            .is_some_and(|sockets| sockets.send(channel, to, bytes))
+    fn sockets(&mut self, slot: PortSlot) -> Option<&mut SocketPair> {
+        self.sockets.get_mut(slot.index())?.as_mut()
+    }
+
+    fn send(&mut self, slot: PortSlot, channel: Channel, to: SocketAddr, bytes: &[u8]) {
+        let sockets = self.sockets.get(slot.index()).and_then(Option::as_ref);
+        let sent = sockets.is_some_and(|sockets| sockets.send(channel, to, bytes));
+        self.unsent += u64::from(!sent && channel == Channel::Rtp);
     }
 
     /// Every packet was handed to the kernel as it came.
-    fn flush(&mut self) {}
+    fn flush(&mut self) -> u64 {
+        std::mem::take(&mut self.unsent)
+    }
 }
 
 fn nanosleep_until(deadline: Instant) -> rustix::io::Result<()> {
@@ -224,7 +221,7 @@ mod tests {
 
     #[test]
     fn every_socket_has_its_turn_before_a_flooded_one_has_its_second() {
-        let mut io = EpollIo::new().unwrap();
+        let mut io = EpollIo::new(Arc::new(Wake::new().unwrap())).unwrap();
         for (slot, port) in [(0, 21_200), (1, 21_202)] {
             io.open(PortSlot(slot), SocketPair::bind(here(), port).unwrap())
                 .unwrap();
@@ -246,35 +243,5 @@ mod tests {
         let first_round = &seen[..3];
         assert!(first_round.contains(&(1, Channel::Rtp)), "{seen:?}");
         assert!(first_round.contains(&(1, Channel::Rtcp)), "{seen:?}");
-    }
-
-    #[test]
-    fn a_wake_from_another_thread_ends_the_wait() {
-        let mut io = EpollIo::new().unwrap();
-        let waker = io.waker();
-
-        let other = std::thread::spawn(move || waker.wake());
-        io.wait(Wait::PacketOr(None)).unwrap();
-
-        assert!(io.receive().is_none());
-        other.join().unwrap();
-    }
-
-    #[test]
-    fn sockets_that_were_given_back_are_heard_of_no_more_and_keep_what_came() {
-        let mut io = EpollIo::new().unwrap();
-        io.open(PortSlot(3), SocketPair::bind(here(), 21_204).unwrap())
-            .unwrap();
-        let peer = UdpSocket::bind((here(), 0)).unwrap();
-
-        let sockets = io.close(PortSlot(3)).unwrap();
-        peer.send_to(b"meanwhile", (here(), 21_204)).unwrap();
-        io.wait(Wait::PacketOr(Some(clock::now()))).unwrap();
-        assert!(io.receive().is_none());
-
-        let mut other = EpollIo::new().unwrap();
-        other.open(PortSlot(0), sockets).unwrap();
-        other.wait(Wait::PacketOr(None)).unwrap();
-        assert_eq!(other.receive().unwrap().bytes, b"meanwhile");
     }
 }

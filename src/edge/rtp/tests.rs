@@ -1,6 +1,7 @@
 //! The threads with real sockets on loopback.
 
 use super::*;
+use crate::edge::rtp::engine_tests::on_each_engine;
 use crate::media::codec::Codec;
 use crate::media::command::{Flow, LegMedia};
 use std::net::{Ipv4Addr, UdpSocket};
@@ -22,9 +23,20 @@ fn ntp_time_begins_with_the_century() {
     assert_eq!(ntp(1_500), (2_208_988_801 << 32) + (1 << 31));
 }
 
-#[test]
-fn a_full_range_of_ports_refuses_one_leg_and_keeps_the_others() {
-    let mut plane = Plane::start(1, 22_000..=22_003);
+on_each_engine!(
+    a_full_range_of_ports_refuses_one_leg_and_keeps_the_others,
+    a_closed_leg_is_reported_when_its_port_is_free_and_the_port_rests,
+    no_packet_is_lost_while_a_leg_moves_to_another_thread,
+    commands_for_a_leg_on_its_way_wait_until_it_is_there,
+    a_leg_that_is_gone_does_not_hold_up_where_it_was_to_go,
+    garbage_on_every_port_leaves_the_legs_as_they_were,
+    threads_end_when_the_plane_is_stopped,
+    a_flood_of_commands_is_kept_in_order_and_none_is_lost,
+    a_call_is_heard_from_another_place_when_its_phone_moves,
+);
+
+fn a_full_range_of_ports_refuses_one_leg_and_keeps_the_others(kind: EngineKind) {
+    let mut plane = Plane::start(kind, 1, 22_000..=22_003);
     let first = plane.open(FIRST, LegId(1));
     let second = plane.open(FIRST, LegId(2));
 
@@ -37,9 +49,8 @@ fn a_full_range_of_ports_refuses_one_leg_and_keeps_the_others() {
     plane.wait_for_packets(10);
 }
 
-#[test]
-fn a_closed_leg_is_reported_when_its_port_is_free_and_the_port_rests() {
-    let mut plane = Plane::start(1, 22_010..=22_011);
+fn a_closed_leg_is_reported_when_its_port_is_free_and_the_port_rests(kind: EngineKind) {
+    let mut plane = Plane::start(kind, 1, 22_010..=22_011);
     let local = plane.open(FIRST, LegId(1));
 
     plane.plane.command(FIRST, Command::Close { leg: LegId(1) });
@@ -58,9 +69,8 @@ fn a_closed_leg_is_reported_when_its_port_is_free_and_the_port_rests() {
     assert!(matches!(later, Event::Opened { .. }));
 }
 
-#[test]
-fn no_packet_is_lost_while_a_leg_moves_to_another_thread() {
-    let mut plane = Plane::start(2, 22_020..=22_021);
+fn no_packet_is_lost_while_a_leg_moves_to_another_thread(kind: EngineKind) {
+    let mut plane = Plane::start(kind, 2, 22_020..=22_021);
     let local = plane.open(FIRST, LegId(7));
 
     plane.send_speech(local, 0..10);
@@ -80,9 +90,8 @@ fn no_packet_is_lost_while_a_leg_moves_to_another_thread() {
     assert_eq!(closed, SECOND);
 }
 
-#[test]
-fn commands_for_a_leg_on_its_way_wait_until_it_is_there() {
-    let mut plane = Plane::start(2, 22_030..=22_031);
+fn commands_for_a_leg_on_its_way_wait_until_it_is_there(kind: EngineKind) {
+    let mut plane = Plane::start(kind, 2, 22_030..=22_031);
     plane.open(FIRST, LegId(7));
 
     plane.plane.move_leg(LegId(7), FIRST, SECOND);
@@ -96,9 +105,8 @@ fn commands_for_a_leg_on_its_way_wait_until_it_is_there() {
     assert_eq!(closed, SECOND);
 }
 
-#[test]
-fn a_leg_that_is_gone_does_not_hold_up_where_it_was_to_go() {
-    let mut plane = Plane::start(2, 22_040..=22_043);
+fn a_leg_that_is_gone_does_not_hold_up_where_it_was_to_go(kind: EngineKind) {
+    let mut plane = Plane::start(kind, 2, 22_040..=22_043);
     plane.open(FIRST, LegId(1));
     plane.open(SECOND, LegId(2));
 
@@ -111,9 +119,8 @@ fn a_leg_that_is_gone_does_not_hold_up_where_it_was_to_go() {
     assert_eq!(closed, SECOND);
 }
 
-#[test]
-fn garbage_on_every_port_leaves_the_legs_as_they_were() {
-    let mut plane = Plane::start(1, 22_050..=22_053);
+fn garbage_on_every_port_leaves_the_legs_as_they_were(kind: EngineKind) {
+    let mut plane = Plane::start(kind, 1, 22_050..=22_053);
     let legs = [plane.open(FIRST, LegId(1)), plane.open(FIRST, LegId(2))];
     let stranger = UdpSocket::bind((here(), 0)).unwrap();
     let mut random = fastrand::Rng::with_seed(9);
@@ -138,9 +145,8 @@ fn garbage_on_every_port_leaves_the_legs_as_they_were() {
     }
 }
 
-#[test]
-fn threads_end_when_the_plane_is_stopped() {
-    let plane = Plane::start(3, 22_060..=22_061);
+fn threads_end_when_the_plane_is_stopped(kind: EngineKind) {
+    let plane = Plane::start(kind, 3, 22_060..=22_061);
 
     plane.plane.stop();
 
@@ -149,9 +155,8 @@ fn threads_end_when_the_plane_is_stopped() {
     while reports.blocking_recv().is_some() {}
 }
 
-#[test]
-fn a_flood_of_commands_is_kept_in_order_and_none_is_lost() {
-    let mut plane = Plane::start(1, 22_100..=22_899);
+fn a_flood_of_commands_is_kept_in_order_and_none_is_lost(kind: EngineKind) {
+    let mut plane = Plane::start(kind, 1, 22_100..=22_899);
     let legs = 0..400;
     for leg in legs.clone() {
         plane.open(FIRST, LegId(leg));
@@ -181,6 +186,58 @@ fn a_flood_of_commands_is_kept_in_order_and_none_is_lost() {
     assert!(!plane.plane.is_behind());
 }
 
+/// A phone that moves: silence, then another port (RFC 4961 has it send where it hears).
+fn a_call_is_heard_from_another_place_when_its_phone_moves(kind: EngineKind) {
+    let mut plane = Plane::start(kind, 1, 22_070..=22_071);
+    let local = plane.open(FIRST, LegId(1));
+    plane.send_speech(local, 0..5);
+    plane.wait_for_packets(5);
+    // By now it is connected, and nobody else is heard.
+
+    plane.peer = UdpSocket::bind((here(), 0)).unwrap();
+    let mut sequence = 5;
+    while plane.packets_in() < 10 {
+        plane.send_speech(local, sequence..sequence + 1);
+        sequence += 1;
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let media = media();
+    let leg = LegId(1);
+    plane
+        .plane
+        .command(FIRST, Command::Configure { leg, media });
+    plane.peer = UdpSocket::bind((here(), 0)).unwrap();
+    while plane.packets_in() < 15 {
+        plane.send_speech(local, sequence..sequence + 1);
+        sequence += 1;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+#[test]
+fn calls_go_on_when_the_ring_of_their_thread_dies() {
+    let mut plane = Plane::start(EngineKind::IoUring, 1, 22_080..=22_089);
+    let first = plane.open(FIRST, LegId(1));
+    let second = plane.open(FIRST, LegId(2));
+    plane.send_speech(first, 0..5);
+    plane.send_speech(second, 0..5);
+    plane.wait_for_packets(10);
+
+    engine_tests::lose(plane.plane.threads[0].ring_fd.unwrap());
+    plane.send_speech(first, 5..10);
+    plane.send_speech(second, 5..10);
+    plane.wait_for_packets(20);
+    let third = plane.open(FIRST, LegId(3));
+    plane.send_speech(third, 0..5);
+
+    plane.wait_for_packets(25);
+    assert_eq!(plane.plane.ended(), None);
+    for leg in [LegId(1), LegId(2), LegId(3)] {
+        plane.plane.command(FIRST, Command::Close { leg });
+        plane.next_event_that(|event| matches!(event, Event::Closed { .. }));
+    }
+}
+
 struct Plane {
     plane: MediaPlane,
     reports: mpsc::Receiver<(ShardId, Report)>,
@@ -189,7 +246,13 @@ struct Plane {
 }
 
 impl Plane {
-    fn start(threads: u16, ports: RangeInclusive<u16>) -> Self {
+    fn start(engine: EngineKind, threads: u16, ports: RangeInclusive<u16>) -> Self {
+        // Both engines are tested at the same time.
+        let shift = match engine {
+            EngineKind::Epoll => 0,
+            EngineKind::IoUring => 1_000,
+        };
+        let ports = ports.start() + shift..=ports.end() + shift;
         let metrics = Metrics::new();
         let config = MediaConfig {
             threads,
@@ -197,6 +260,7 @@ impl Plane {
             advertise: here(),
             ports,
             seed: 0,
+            engine,
         };
         let prompts = Arc::new(PromptLibrary::empty());
         let (plane, reports) = MediaPlane::start(&config, prompts, &metrics).unwrap();

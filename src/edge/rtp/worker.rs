@@ -5,6 +5,7 @@
 //! is to do, the longer the tick.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
@@ -16,11 +17,12 @@ use tokio::sync::mpsc::error::TrySendError;
 use tracing::{debug, error, warn};
 
 use crate::edge::clock;
+use crate::edge::rtp::peers::Peers;
 use crate::edge::rtp::socket::SocketPair;
 use crate::edge::rtp::{Instruction, MediaIo, Moving, Report, Wait};
 use crate::edge::telemetry::{Metrics, PacketDirection};
 use crate::id::{LegId, ShardId};
-use crate::media::command::Event;
+use crate::media::command::{Command, Event};
 use crate::media::shard::{Channel, PortSlot, Shard};
 
 /// How often a thread looks at its load and tells its counters.
@@ -41,6 +43,7 @@ pub(crate) struct Worker<Io> {
     held: VecDeque<Report>,
     /// The slots of legs that are not reported closed.
     legs: BTreeMap<LegId, PortSlot>,
+    peers: Peers,
     metrics: Metrics,
     pace: Pace,
     window: Window,
@@ -99,6 +102,7 @@ impl<Io: MediaIo> Worker<Io> {
             reports,
             held: VecDeque::new(),
             legs: BTreeMap::new(),
+            peers: Peers::default(),
             metrics,
             pace: Pace::Woken,
             window: Window::begin(clock::now()),
@@ -120,10 +124,11 @@ impl<Io: MediaIo> Worker<Io> {
         loop {
             let due = self.wait(&mut tick);
             let now = clock::now();
-            if let Some(due) = due
-                && now >= due
-            {
-                self.metrics.tick_late(now - due);
+            match (due, self.pace) {
+                (Some(due), _) if now >= due => self.metrics.tick_late(now - due),
+                // Much has come: the tick goes on when it is handled.
+                (Some(due), Pace::Ticks(length)) => tick = due.checked_sub(length).unwrap_or(now),
+                (Some(_) | None, _) => {}
             }
             self.receive(now);
             if self
@@ -135,7 +140,7 @@ impl<Io: MediaIo> Worker<Io> {
                 self.send();
             }
             let stop = self.follow_instructions(now);
-            self.io.flush();
+            self.window.unsent += self.io.flush();
             self.report();
             if stop {
                 break;
@@ -162,7 +167,8 @@ impl<Io: MediaIo> Worker<Io> {
                 let now = clock::now();
                 *tick = now;
                 let retry = (!self.held.is_empty()).then(|| now + RETRY);
-                let look = (self.window.received > 0).then(|| self.window.began + WINDOW);
+                let looks = self.window.received > 0 || !self.peers.are_none();
+                let look = looks.then(|| self.window.began + WINDOW);
                 let timeout = self.shard.poll_timeout();
                 let due = [timeout, retry, look].into_iter().flatten().min();
                 // A timer that was due when the wait began was late before it.
@@ -179,22 +185,41 @@ impl<Io: MediaIo> Worker<Io> {
     fn receive(&mut self, now: Instant) {
         while let Some(datagram) = self.io.receive() {
             self.window.received += 1;
-            self.shard.handle_datagram(
-                now,
-                datagram.slot,
-                datagram.channel,
-                datagram.source,
-                datagram.bytes,
-            );
+            let (slot, channel, source) = (datagram.slot, datagram.channel, datagram.source);
+            self.shard
+                .handle_datagram(now, slot, channel, source, datagram.bytes);
             self.send();
+            if channel == Channel::Rtp && !self.peers.hear(now, slot, source) {
+                self.connect(now, slot, source);
+            }
+        }
+    }
+
+    /// Connects a socket to the phone that it is latched to.
+    fn connect(&mut self, now: Instant, slot: PortSlot, source: SocketAddr) {
+        if self.shard.latched(slot) != Some(source) {
+            return;
+        }
+        if let Some(sockets) = self.io.sockets(slot) {
+            sockets.connect(Some(source));
+            if sockets.peer() == Some(source) {
+                self.peers.connected(now, slot, source);
+            }
+        }
+    }
+
+    /// Opens a socket for every source.
+    fn disconnect(&mut self, slot: PortSlot) {
+        self.peers.forget(slot);
+        if let Some(sockets) = self.io.sockets(slot) {
+            sockets.connect(None);
         }
     }
 
     fn send(&mut self) {
         while let Some(transmit) = self.shard.poll_transmit() {
             let (slot, channel) = (transmit.slot, transmit.channel);
-            let sent = self.io.send(slot, channel, transmit.to, transmit.bytes);
-            self.window.unsent += u64::from(!sent && channel == Channel::Rtp);
+            self.io.send(slot, channel, transmit.to, transmit.bytes);
         }
     }
 
@@ -210,7 +235,14 @@ impl<Io: MediaIo> Worker<Io> {
                     let slot = self.shard.open(now, leg, local);
                     self.keep(leg, slot, sockets);
                 }
-                Instruction::Command(command) => self.shard.handle_command(now, command),
+                Instruction::Command(command) => {
+                    if let Command::Configure { leg, .. } = &command
+                        && let Some(&slot) = self.legs.get(leg)
+                    {
+                        self.disconnect(slot);
+                    }
+                    self.shard.handle_command(now, command);
+                }
                 Instruction::GiveUp { leg } => {
                     let moving = self.give_up(now, leg);
                     // Behind what the shard has to say, so that the leg is reported to have left
@@ -234,8 +266,9 @@ impl<Io: MediaIo> Worker<Io> {
 }
 
 impl<Io: MediaIo> Worker<Io> {
-    fn keep(&mut self, leg: LegId, slot: PortSlot, sockets: SocketPair) {
+    fn keep(&mut self, leg: LegId, slot: PortSlot, mut sockets: SocketPair) {
         self.legs.insert(leg, slot);
+        sockets.connect(None);
         if let Err(error) = self.io.open(slot, sockets) {
             // The leg stays and is deaf: its silence ends the call.
             error!(shard = %self.id, %leg, %error, "sockets cannot be watched");
@@ -243,8 +276,14 @@ impl<Io: MediaIo> Worker<Io> {
     }
 
     fn give_up(&mut self, now: Instant, leg: LegId) -> Option<Box<Moving>> {
+        if let Some(&slot) = self.legs.get(&leg) {
+            // Its packets that have been taken are handled while it is here.
+            self.io.pause(slot);
+            self.receive(now);
+        }
         let participant = self.shard.detach(now, leg)?;
         let slot = self.legs.remove(&leg)?;
+        self.peers.forget(slot);
         let sockets = self.io.close(slot)?;
         Some(Box::new(Moving {
             leg,
@@ -256,6 +295,7 @@ impl<Io: MediaIo> Worker<Io> {
     /// Closes the sockets of legs that are gone, before anybody is told that their ports are free.
     fn close(&mut self) {
         while let Some(slot) = self.shard.poll_closed() {
+            self.peers.forget(slot);
             self.io.close(slot);
         }
     }
@@ -292,6 +332,12 @@ impl<Io: MediaIo> Worker<Io> {
         if lasted < WINDOW {
             return;
         }
+        let io = &mut self.io;
+        self.peers.silent(now, |slot| {
+            if let Some(sockets) = io.sockets(slot) {
+                sockets.connect(None);
+            }
+        });
         let window = std::mem::replace(&mut self.window, Window::begin(now));
         let cpu = self.window.cpu_at_begin.saturating_sub(window.cpu_at_begin);
         let busy = cpu.as_secs_f64() / lasted.as_secs_f64();

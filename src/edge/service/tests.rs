@@ -69,7 +69,6 @@ async fn a_start_that_cannot_be_names_the_place() {
     let taken = UdpSocket::bind((place.ip, SIP_PORT)).unwrap();
     let sip = failure(place.config(""), None).await;
     drop(taken);
-    let uring = failure(place.config("[rtp]\nio = \"io_uring\"\n"), None).await;
     let elsewhere = "[rtp]\nbind = \"192.0.2.1\"\n";
     let rtp = failure(place.config(elsewhere), None).await;
     let share = format!("[node]\nshare = \"{}\"\n", place.share_without_prompts());
@@ -82,7 +81,6 @@ async fn a_start_that_cannot_be_names_the_place() {
     assert!(http.contains(": [http] listen: 127."), "{http}");
     assert!(rtp.contains(": [rtp] bind: 192.0.2.1"), "{rtp}");
     assert!(sip.contains(&format!(":{SIP_PORT}")), "{sip}");
-    assert!(uring.contains("[rtp] io"), "{uring}");
     assert!(prompts.contains("share/prompts/en/"), "{prompts}");
     assert!(database.contains("[database] url"), "{database}");
 }
