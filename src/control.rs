@@ -29,6 +29,7 @@ pub mod order;
 pub mod output;
 mod phone;
 pub mod policy;
+pub mod proof;
 pub mod record;
 pub mod refusal;
 pub mod ringing;

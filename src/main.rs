@@ -11,7 +11,6 @@ use sottovoce::demo::errors::{self, Errors};
 use sottovoce::demo::roles::{self, Demo};
 use sottovoce::edge::cli::{self, Audit, Cli, Command, DemoWhat, DetectProfile, User};
 use sottovoce::edge::config::Config;
-use sottovoce::edge::store::audit::Selection;
 use sottovoce::edge::{check, detect, service, telemetry};
 use sottovoce::media::dtmf::tone::Profile;
 
@@ -78,15 +77,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Audit(Audit::Export {
             config,
             format,
-            from,
-            to,
+            chosen,
         }) => {
-            let selection = Selection {
-                from_ms: from,
-                to_ms: to,
-            };
+            let selection = chosen.into();
             let config = config.load()?;
-            wait_for(cli::audit::export(&config, format, &selection, &mut out))?;
+            wait_for(cli::audit::export(&config, format, selection, &mut out))?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Audit(Audit::Verify { config }) => {

@@ -2,10 +2,18 @@
 
 #[path = "store/cases.rs"]
 mod cases;
+#[path = "store/contacts.rs"]
+mod contacts;
 #[path = "store/databases.rs"]
 mod databases;
 #[path = "store/killed.rs"]
 mod killed;
+#[path = "store/people.rs"]
+mod people;
+#[path = "store/phones.rs"]
+mod phones;
+#[path = "store/reports.rs"]
+mod reports;
 #[path = "store/watchlist.rs"]
 mod watchlist;
 
@@ -47,6 +55,19 @@ on_both_databases! {
     watchlist::agents_are_watched_until_they_are_taken_off,
     watchlist::whoever_gets_a_name_later_inherits_no_watch_list,
     watchlist::a_change_of_people_leaves_their_watch_lists,
+    people::one_person_is_changed_and_the_audit_tells_it,
+    people::an_edit_that_is_refused_changes_nothing,
+    people::two_who_edit_at_once_overwrite_nothing,
+    people::who_is_removed_is_signed_out_and_an_empty_organisation_goes,
+    contacts::a_list_is_put_beside_what_is_there_and_told_to_the_audit,
+    contacts::a_book_is_the_present_one_after_a_write,
+    phones::a_number_is_registered_when_its_code_is_entered,
+    phones::codes_are_tried_five_times_and_numbers_called_three_times_an_hour,
+    phones::nobody_takes_the_phone_of_another,
+    reports::sessions_and_their_roles_are_added_up,
+    reports::help_is_counted_with_the_time_that_it_waited,
+    reports::a_supervisor_sees_their_own_and_their_agents,
+    reports::the_audit_is_filtered_as_it_is_asked_for,
     killed::what_was_reported_survives_a_kill_in_the_middle_of_writing,
 }
 

@@ -113,6 +113,15 @@ pub enum AgentNotice {
     Silent,
 }
 
+impl AgentNotice {
+    pub fn name(self) -> &'static str {
+        match self {
+            AgentNotice::Tone => "tone",
+            AgentNotice::Silent => "silent",
+        }
+    }
+}
+
 impl Directory {
     /// The organisation that a supervising number belongs to.
     pub fn organisation_of_number(&self, number: &str) -> Option<&Organisation> {

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::control::directory::Directory;
+use crate::control::proof::ProofCode;
 use crate::control::record::{HelpState, Source};
 use crate::control::refusal::ErrorCode;
 use crate::control::role::Supervision;
@@ -200,6 +201,11 @@ pub enum Ask {
     },
     CancelHelp {
         help: HelpId,
+    },
+    /// Calls a number that the supervisor wants to be registered with, and speaks the code to it.
+    ProveNumber {
+        number: Arc<str>,
+        code: ProofCode,
     },
 }
 

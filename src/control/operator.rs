@@ -57,6 +57,9 @@ impl Switchboard {
                     who.source,
                 );
             }
+            Ask::ProveNumber { number, code } => {
+                self.call_to_prove(now, request, &who, &number, code);
+            }
             Ask::SetRole {
                 session,
                 supervision,
@@ -87,7 +90,7 @@ impl Switchboard {
         }
     }
 
-    fn entry_of(&self, who: &Operator) -> Option<SupervisorEntry> {
+    pub(in crate::control) fn entry_of(&self, who: &Operator) -> Option<SupervisorEntry> {
         let OperatorIdentity::Supervisor(user) = &who.identity else {
             return None;
         };

@@ -12,6 +12,7 @@ use crate::control::input::Network;
 use crate::control::leg::{LegOwner, Way};
 use crate::control::legs::{Dialled, MAX_FORWARDS};
 use crate::control::output::Target;
+use crate::control::proof::ProofCode;
 use crate::control::record::{Outcome, Source};
 use crate::control::refusal::ErrorCode;
 use crate::control::speech::Sentence;
@@ -49,6 +50,8 @@ pub enum Purpose {
     Session(SessionId),
     /// A dial-in whose caller ID is proven by calling it back.
     Proof,
+    /// A number that its owner wants to be registered with: it hears this code.
+    Number(ProofCode),
 }
 
 /// One phone that we ring.
@@ -175,6 +178,12 @@ impl Switchboard {
         let (purpose, network) = (ringing.purpose, ringing.device.network);
         let others = match purpose {
             Purpose::Proof => Some(Vec::new()),
+            Purpose::Number(code) => {
+                return match self.device_described(leg, sdp) {
+                    true => self.speak_code(now, leg, code),
+                    false => self.end_leg(now, leg, 488, None),
+                };
+            }
             Purpose::Session(session) => self.first_answer(leg, session),
         };
         let Some(others) = others.filter(|_| self.device_described(leg, sdp)) else {
@@ -239,6 +248,8 @@ impl Switchboard {
             return;
         };
         match (ringing.purpose, ringing.device.listed) {
+            // It hears its code as soon as it answers.
+            (Purpose::Number(_), _) => {}
             (Purpose::Proof, _) => {
                 self.audit_of(leg, Source::Phone, "call_back")
                     .outcome(Outcome::Done)
@@ -272,6 +283,7 @@ impl Switchboard {
     pub(in crate::control) fn device_gone(&mut self, leg: LegId, purpose: Purpose) {
         match purpose {
             Purpose::Session(session) => self.device_of_session_gone(leg, session),
+            Purpose::Number(_) => self.proof_call_failed(leg),
             Purpose::Proof => {
                 self.audit_of(leg, Source::System, "call_back")
                     .outcome(Outcome::Failed)

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::control::proof::ProofCode;
 use crate::control::refusal::ErrorCode;
 use crate::control::role::{Ear, Supervision};
 use crate::control::settings::Settings;
@@ -55,6 +56,9 @@ pub enum Sentence {
     HelpRaised,
     HelpClosed,
     PressOne,
+    /// The code that proves a number, digit by digit.
+    ProofCode(ProofCode),
+    ConfirmNumber,
     Goodbye,
 }
 
@@ -86,6 +90,7 @@ pub fn stems(settings: &Settings, sentence: &Sentence) -> Vec<PromptId> {
             supervision,
             on_hold,
         } => return status(*supervision, *on_hold),
+        Sentence::ProofCode(code) => return proof_code(*code),
         Sentence::Now(supervision) => &[now(*supervision)],
         Sentence::EnterPin => &["enter-pin"],
         Sentence::WrongPin => &["wrong-pin"],
@@ -104,6 +109,7 @@ pub fn stems(settings: &Settings, sentence: &Sentence) -> Vec<PromptId> {
         Sentence::HelpRaised => &["help-raised"],
         Sentence::HelpClosed => &["help-closed"],
         Sentence::PressOne => &["press-one"],
+        Sentence::ConfirmNumber => &["confirm-number"],
         Sentence::Goodbye => &["goodbye"],
     };
     words.iter().copied().map(PromptId).collect()
@@ -124,6 +130,12 @@ fn refusal(settings: &Settings, code: ErrorCode) -> Vec<PromptId> {
         Some(stems) if !stems.is_empty() => stems.clone(),
         _ => spell(&code.to_string()).collect(),
     }
+}
+
+fn proof_code(code: ProofCode) -> Vec<PromptId> {
+    let mut stems = vec![PromptId("code-is")];
+    stems.extend(spell(code.digits()));
+    stems
 }
 
 fn now(supervision: Supervision) -> &'static str {
@@ -268,6 +280,7 @@ mod tests {
             Sentence::HelpClosed,
             Sentence::PressOne,
             Sentence::Goodbye,
+            Sentence::ConfirmNumber,
             Sentence::Menu(Menu {
                 help: Some("204".into()),
                 agents: vec![("0123456789".into(), 3)],
@@ -275,6 +288,7 @@ mod tests {
             }),
         ];
         all.extend(ErrorCode::ALL.map(Sentence::Refused));
+        all.extend(ProofCode::of("012345").map(Sentence::ProofCode));
         for supervision in ROLES {
             all.push(Sentence::Now(supervision));
             all.extend([true, false].map(|on_hold| Sentence::Status {

@@ -10,9 +10,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::edge::clock;
 use crate::edge::config::Config;
 use crate::edge::people::People;
 use crate::edge::store::Store;
+use crate::edge::store::audit::Selection;
 use crate::edge::telemetry::LogFormat;
 
 /// Supervise live calls from any telephone: monitor, coach, barge, take over.
@@ -189,18 +191,47 @@ pub enum Audit {
         config: ConfigFile,
         #[arg(long, value_enum, default_value_t = ExportFormat::Csv)]
         format: ExportFormat,
-        /// Rows from this time on: 2026-11-21, or 2026-11-21T09:00:00Z
-        #[arg(long, value_name = "TIME", value_parser = utc_ms)]
-        from: Option<i64>,
-        /// Rows before this time
-        #[arg(long, value_name = "TIME", value_parser = utc_ms)]
-        to: Option<i64>,
+        #[command(flatten)]
+        chosen: Chosen,
     },
     /// Check the hash chain; exit status 1 and the first row that was altered, where one was
     Verify {
         #[command(flatten)]
         config: ConfigFile,
     },
+}
+
+/// Which rows of the audit: the filters of `GET /api/v1/audit`.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Chosen {
+    /// Rows from this time on: 2026-11-21, or 2026-11-21T09:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = utc_ms)]
+    pub from: Option<i64>,
+    /// Rows before this time
+    #[arg(long, value_name = "TIME", value_parser = utc_ms)]
+    pub to: Option<i64>,
+    /// What this supervisor did
+    #[arg(long, value_name = "USER")]
+    pub supervisor: Option<String>,
+    /// What was done on calls of this agent
+    #[arg(long, value_name = "EXTENSION")]
+    pub agent: Option<String>,
+    /// What was done on this call
+    #[arg(long, value_name = "ID")]
+    pub call: Option<String>,
+}
+
+impl From<Chosen> for Selection {
+    fn from(chosen: Chosen) -> Self {
+        Self {
+            from_ms: chosen.from,
+            to_ms: chosen.to,
+            supervisor: chosen.supervisor,
+            agent: chosen.agent,
+            call: chosen.call,
+            ..Self::default()
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -287,18 +318,9 @@ fn keys(text: &str) -> Result<String, String> {
     }
 }
 
-/// A time or a day, in UTC where no offset is given.
 fn utc_ms(text: &str) -> Result<i64, String> {
-    if let Ok(time) = text.parse::<jiff::Timestamp>() {
-        return Ok(time.as_millisecond());
-    }
-    let civil = text
-        .parse::<jiff::civil::DateTime>()
-        .or_else(|_| text.parse::<jiff::civil::Date>().map(Into::into));
-    civil
-        .and_then(|civil| jiff::tz::TimeZone::UTC.to_timestamp(civil))
-        .map(jiff::Timestamp::as_millisecond)
-        .map_err(|_| "expected a time such as 2026-11-21 or 2026-11-21T09:00:00Z".into())
+    clock::utc_ms_of_text(text)
+        .ok_or_else(|| "expected a time such as 2026-11-21 or 2026-11-21T09:00:00Z".into())
 }
 
 #[cfg(test)]
@@ -330,6 +352,7 @@ mod tests {
             "detect --profile role x.wav",
             "detect --events x.jsonl",
             "audit export --config c.toml --format json --from 2026-11-21",
+            "audit export --supervisor mia --agent 204 --call 1a2b --to 2026-11-22",
             "audit verify --config c.toml",
             "user add root --config c.toml",
             "user passwd mia --organisation acme",

@@ -3,12 +3,17 @@
 //! Each file below holds one group of rows and names its own routes; the OpenAPI document is made
 //! from the same lines, so that neither can forget a row of the other.
 
+pub mod accept;
+pub mod admin;
 pub mod agents;
 pub mod asking;
+pub mod audit;
 pub mod calls;
 pub mod help_requests;
 pub mod login;
+pub mod phone;
 pub mod refusal;
+pub mod reports;
 pub mod scope;
 pub mod sessions;
 pub mod sign_ins;
@@ -41,6 +46,7 @@ use crate::edge::http::refusal::Refusal;
 use crate::edge::http::sign_ins::SignIns;
 use crate::edge::live::{Live, PeopleView};
 use crate::edge::store::Store;
+use crate::edge::store::contacts::Contacts;
 use crate::edge::telemetry::Metrics;
 
 /// What every page may use. Cloned for each request.
@@ -55,6 +61,9 @@ pub struct Web {
     pub sign_ins: SignIns,
     /// Who has a phone registered, as it changes.
     pub registered: watch::Receiver<Arc<[Identity]>>,
+    pub contacts: Contacts,
+    /// Of digest authentication.
+    pub realm: Arc<str>,
 }
 
 /// Answers until `stop`, and then what was asked before it.
@@ -93,6 +102,10 @@ fn api() -> OpenApiRouter<Web> {
         .merge(agents::routes())
         .merge(watchlist::routes())
         .merge(help_requests::routes())
+        .merge(audit::routes())
+        .merge(reports::routes())
+        .merge(phone::routes())
+        .merge(admin::routes())
 }
 
 #[derive(OpenApi)]

@@ -3,9 +3,13 @@
 //! The file is declarative: [`crate::edge::store::Store::apply`] makes the database say the same.
 //! Telephone numbers leave here as E.164; what is not one is refused with file and line.
 
+mod edit;
 mod entries;
+pub mod import;
 #[cfg(test)]
 mod tests;
+
+pub use crate::edge::people::edit::{EditError, SupervisorWishes, Wish};
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -69,7 +73,11 @@ pub struct Supervisor {
 
 /// A password or PIN. Its `Debug` prints nothing of it.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(pub String);
+pub enum Secret {
+    Given(String),
+    /// The one that the store has.
+    Kept,
+}
 
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -121,17 +129,36 @@ impl People {
     }
 }
 
+/// Whether a text can be shown as a name: it is not empty, and nothing in it controls a terminal or
+/// ends a line.
+pub fn is_name(text: &str) -> bool {
+    !text.trim().is_empty() && !text.contains(char::is_control)
+}
+
+/// Whether a text is a country of ISO 3166, as `FI`.
+pub fn is_country(text: &str) -> bool {
+    text.parse::<phonenumber::country::Id>().is_ok()
+}
+
+/// What is expected where a telephone number is.
+pub const NUMBER: &str = "a telephone number such as \"+358401234567\", \
+                          or a national one beside default_country";
+
 /// A telephone number as E.164. A national one needs its country, and must be one that can exist
 /// there: what is shorter is an extension.
-fn e164(item: &Item, country: Option<&str>) -> Result<String, Complaint> {
-    let expected = "a telephone number such as \"+358401234567\", \
-                    or a national one beside default_country";
+pub fn number(text: &str, country: Option<&str>) -> Option<String> {
+    if text.contains(char::is_control) {
+        return None;
+    }
     let country = country.and_then(|country| country.parse().ok());
-    let text = item.text(expected)?;
     match phonenumber::parse(country, text) {
         Ok(number) if text.trim_start().starts_with('+') || number.is_valid() => {
-            Ok(number.format().mode(Mode::E164).to_string())
+            Some(number.format().mode(Mode::E164).to_string())
         }
-        _ => Err(item.expected(expected)),
+        _ => None,
     }
+}
+
+fn e164(item: &Item, country: Option<&str>) -> Result<String, Complaint> {
+    number(item.text(NUMBER)?, country).ok_or_else(|| item.expected(NUMBER))
 }

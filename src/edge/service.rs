@@ -32,6 +32,7 @@ use crate::edge::prompts::Prompts;
 use crate::edge::rtp::{MediaConfig, MediaPlane, engine};
 use crate::edge::sip::{self, CredentialLookup, Credentials, Sip, SipHandle, SipSettings};
 use crate::edge::store::Store;
+use crate::edge::store::contacts::Contacts;
 use crate::edge::telemetry::Metrics;
 use crate::id::Ids;
 use crate::wire::document::Place;
@@ -190,6 +191,8 @@ pub async fn start(config: Config, apply: Option<&Path>) -> anyhow::Result<Runni
         settings: policies,
         sign_ins: SignIns::default(),
         registered: sip.registrations(),
+        contacts: Contacts::new(store.clone()),
+        realm: config.sip.domain.as_str().into(),
     };
     let web = tokio::spawn(async move {
         let stop = async move {

@@ -4,14 +4,20 @@
 //! questions, [`Recorder`] takes the facts of call control and makes them durable many at a time.
 
 pub mod audit;
+pub mod contacts;
 pub mod db;
+mod lines;
 pub mod people;
+pub mod phones;
 mod records;
+pub mod reports;
 pub mod secrets;
 pub mod sign_ins;
 pub mod users;
 pub mod watchlist;
 mod writer;
+
+use crate::edge::store::lines::csv_lines;
 
 pub use crate::edge::store::db::probe;
 pub use crate::edge::store::people::SipCredentials;
@@ -69,11 +75,37 @@ struct Hashing {
     waiting: Semaphore,
 }
 
+/// Whose doings a reader of audit and reports may see.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Sight {
+    /// All organisations'.
+    #[default]
+    Everything,
+    /// A supervisor's own, and what was done about the agents of their pools.
+    Supervisor { organisation: String, user: String },
+}
+
 /// What a crash left open and [`Store::end_what_was_interrupted`] ended.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Interrupted {
     pub calls: usize,
     pub sessions: usize,
+}
+
+impl Sight {
+    fn organisation(&self) -> Option<&str> {
+        match self {
+            Self::Everything => None,
+            Self::Supervisor { organisation, .. } => Some(organisation),
+        }
+    }
+
+    fn user(&self) -> Option<&str> {
+        match self {
+            Self::Everything => None,
+            Self::Supervisor { user, .. } => Some(user),
+        }
+    }
 }
 
 impl Store {

@@ -114,7 +114,54 @@ pub fn parse(
     }
 }
 
+/// A value that came another way than in a file: by the API, or as a line of CSV. Text means what
+/// it says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Given {
+    Text(String),
+    Flag(bool),
+    List(Vec<String>),
+}
+
 impl Table {
+    /// A table that came another way than in a file. Complaints name `file` and `line`, and the
+    /// key as it stands.
+    pub fn of(
+        file: &str,
+        line: usize,
+        entries: impl IntoIterator<Item = (&'static str, Given)>,
+    ) -> Self {
+        let file: Arc<str> = file.into();
+        let text = |written: String| Value::Text {
+            meant: written.clone(),
+            written,
+        };
+        let item = |key: &str, value| Item {
+            file: file.clone(),
+            line,
+            place: key.to_owned(),
+            value,
+        };
+        let entries = entries.into_iter().map(|(key, given)| {
+            let value = match given {
+                Given::Text(written) => text(written),
+                Given::Flag(flag) => Value::Flag(flag),
+                Given::List(texts) => {
+                    let texts = texts.into_iter();
+                    Value::List(texts.map(|written| item(key, text(written))).collect())
+                }
+            };
+            (key.to_owned(), item(key, value))
+        });
+        Self {
+            entries: entries.collect(),
+            file: file.clone(),
+            line,
+            place: String::new(),
+            known: Vec::new(),
+        }
+    }
+
     /// The value of a key, once.
     pub fn take(&mut self, key: &'static str) -> Option<Item> {
         self.known.push(key);

@@ -18,7 +18,7 @@ use tokio::sync::mpsc;
 
 use crate::databases::Database;
 
-const REALM: &str = "sottovoce.local";
+pub const REALM: &str = "sottovoce.local";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub async fn facts_are_durable_before_they_are_reported(database: Database) {
@@ -104,7 +104,7 @@ pub async fn facts_are_durable_before_they_are_reported(database: Database) {
     assert_eq!(audit[0].help_request.as_deref(), Some("7"));
 }
 
-const PEOPLE: &str = r#"
+pub const PEOPLE: &str = r#"
 [[organisation]]
 id = "acme"
 name = "Acme"
@@ -678,8 +678,11 @@ impl Writer {
 
     /// Hands in a fact, a millisecond after the one before it.
     pub fn hand_in(&mut self, record: Record) -> RecordId {
+        self.hand_in_at(1_000 + self.next as i64, record)
+    }
+
+    pub fn hand_in_at(&mut self, at_ms: i64, record: Record) -> RecordId {
         let id = RecordId(self.next);
-        let at_ms = 1_000 + self.next as i64;
         self.next += 1;
         self.recorder.record(id, at_ms, record).unwrap();
         self.pending.push(id);
@@ -711,7 +714,7 @@ async fn write_audit(store: &Store, count: usize) {
     writer.recorder.close(PATIENCE).await;
 }
 
-fn read(text: &str) -> People {
+pub fn read(text: &str) -> People {
     People::parse("people.toml", text, &|_| None).unwrap()
 }
 
@@ -751,7 +754,7 @@ pub fn call_row(call: CallId) -> CallRow {
     }
 }
 
-fn help_row(help: HelpId, state: HelpState) -> HelpRow {
+pub fn help_row(help: HelpId, state: HelpState) -> HelpRow {
     HelpRow {
         help,
         organisation: "acme".into(),

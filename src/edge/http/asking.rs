@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
+use serde::de::DeserializeOwned;
 
 use crate::control::input::{Ask, Operator, Reply};
 use crate::edge::http::Web;
@@ -34,5 +35,20 @@ impl<S: Send + Sync, T: FromStr> FromRequestParts<S> for Named<T> {
             return Err(Refusal::not_found());
         };
         name.parse().map(Self).map_err(|_| Refusal::not_found())
+    }
+}
+
+/// All names of the path, as text. What is no text names nothing: 404.
+#[derive(Clone, Copy, Debug)]
+pub struct Segments<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segments<T> {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        match Path::<T>::from_request_parts(parts, state).await {
+            Ok(Path(names)) => Ok(Self(names)),
+            Err(_) => Err(Refusal::not_found()),
+        }
     }
 }

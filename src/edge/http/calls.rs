@@ -17,6 +17,7 @@ use crate::edge::http::refusal::{Body, Parameters, Refusal, RefusalBody};
 use crate::edge::http::sessions::{Role, role_of};
 use crate::edge::http::time::{rfc3339, seconds_since, utc_ms_of};
 use crate::edge::http::viewer::SupervisorViewer;
+use crate::edge::store::contacts::Book;
 use crate::id::CallId;
 
 pub fn routes() -> OpenApiRouter<Web> {
@@ -120,6 +121,7 @@ pub async fn calls(
     viewer: &SupervisorViewer,
     filter: &Filter,
 ) -> Result<Vec<Call>, Refusal> {
+    let contacts = web.contacts.book(&viewer.organisation).await?;
     let snapshot = web.live.snapshot();
     let shown = snapshot
         .calls
@@ -129,7 +131,7 @@ pub async fn calls(
         .filter_map(|call| {
             let sessions = snapshot.sessions.iter();
             let sessions = sessions.filter(|session| session.call == call.id);
-            describe(viewer, call, sessions)
+            describe(viewer, call, &contacts, sessions)
         })
         .collect();
     Ok(calls)
@@ -153,10 +155,14 @@ fn agent_of<'a>(viewer: &'a SupervisorViewer, call: &CallView) -> Option<&'a Age
 fn describe<'a>(
     viewer: &SupervisorViewer,
     call: &CallView,
+    contacts: &Book,
     sessions: impl Iterator<Item = &'a SessionView>,
 ) -> Option<Call> {
     let agent = agent_of(viewer, call)?;
     let answered_at = call.answered_at?;
+    let country = viewer.entry.default_country.as_deref();
+    let customer = call.customer.as_deref();
+    let contact = customer.and_then(|number| contacts.name_of(number, country));
     Some(Call {
         id: call.id.to_string(),
         agent: CallAgent {
@@ -170,7 +176,7 @@ fn describe<'a>(
         },
         from: call.from.to_string(),
         to: call.to.to_string(),
-        contact: None,
+        contact: contact.as_deref().map(str::to_owned),
         answered_at: rfc3339(utc_ms_of(answered_at)),
         duration_s: seconds_since(answered_at),
         on_hold: call.on_hold,

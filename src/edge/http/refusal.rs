@@ -1,6 +1,7 @@
 //! What is declined, in the one form of the API: `{"error", "code", "text"}` with its status.
 
 use axum::Json;
+use axum::body::Bytes;
 use axum::extract::rejection::{JsonRejection, QueryRejection};
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::request::Parts;
@@ -140,6 +141,27 @@ fn unreadable(rejection: &JsonRejection) -> Refusal {
             rejection.body_text(),
         ),
         _ => Refusal::bad_request(rejection.body_text()),
+    }
+}
+
+/// A body as it came. One that is too large, or never came to its end, is refused in the one form.
+#[derive(Clone, Copy, Debug)]
+pub struct Whole<T>(pub T);
+
+impl<S: Send + Sync> FromRequest<S> for Whole<Bytes> {
+    type Rejection = Refusal;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
+        let read = Bytes::from_request(request, state).await;
+        read.map(Self)
+            .map_err(|rejection| match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => Refusal::new(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "too-large",
+                    rejection.body_text(),
+                ),
+                _ => Refusal::bad_request(rejection.body_text()),
+            })
     }
 }
 

@@ -1,17 +1,10 @@
 //! Times as people and programs read them: RFC 3339 in UTC with milliseconds.
 
+pub use crate::edge::clock::rfc3339;
+
 use std::time::Instant;
 
-use jiff::Timestamp;
-
 use crate::edge::clock;
-
-/// `2026-11-21T10:20:30.456Z`; empty for a time that no calendar holds.
-pub fn rfc3339(utc_ms: i64) -> String {
-    Timestamp::from_millisecond(utc_ms)
-        .map(|time| format!("{time:.3}"))
-        .unwrap_or_default()
-}
 
 /// The calendar time of an instant of the recent past.
 pub fn utc_ms_of(instant: Instant) -> i64 {

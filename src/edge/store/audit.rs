@@ -1,13 +1,15 @@
 //! The audit: append-only, and each row's hash covers the row and the hash before it, so that a
 //! row that is altered, removed or put in is found by computing the hashes again.
 
+pub mod export;
+
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::FromRow;
 
-use crate::control::record::AuditRow;
+use crate::control::record::{AuditRow, Outcome, Source};
 use crate::edge::store::db::{Tx, all_rows, execute, one_row, rows};
-use crate::edge::store::{Store, StoreError};
+use crate::edge::store::{Sight, Store, StoreError};
 use crate::id::RecordId;
 
 /// One row as it is stored.
@@ -47,12 +49,35 @@ pub enum Verdict {
 pub struct Selection {
     pub from_ms: Option<i64>,
     pub to_ms: Option<i64>,
+    /// Who acted.
+    pub supervisor: Option<String>,
+    /// Whose call it was: an extension.
+    pub agent: Option<String>,
+    /// The id of a call, in hexadecimal.
+    pub call: Option<String>,
+    pub sight: Sight,
 }
+
+/// Stands in the `record` of a row that no recorder handed over.
+const PAGE_RECORD: &str = "page-";
 
 /// Rows are read this many at a time, so that an audit of years needs little memory.
 const PAGE: i64 = 1_000;
 
 impl Row {
+    /// What somebody did at a page or by the API, outside call control.
+    pub fn by(actor: &str, source: Source, action: &str, at_ms: i64) -> Self {
+        Self {
+            at_ms,
+            actor: actor.to_owned(),
+            source: source.name().to_owned(),
+            action: action.to_owned(),
+            outcome: Outcome::Done.name().to_owned(),
+            record: format!("{PAGE_RECORD}{}", uuid::Uuid::new_v4().simple()),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn of(record: RecordId, at_ms: i64, row: &AuditRow) -> Self {
         let owned = |text: &Option<std::sync::Arc<str>>| text.as_deref().map(str::to_owned);
         Self {
@@ -160,6 +185,28 @@ pub(super) async fn append(tx: &mut Tx, new: Vec<Row>) -> Result<(), sqlx::Error
     Ok(())
 }
 
+/// All columns of the rows that a [`Selection`] and a [`Sight`] leave, in a range and an order. What
+/// administrators did is not the supervisor's of the same name.
+macro_rules! chosen {
+    ($range:literal, $order:literal) => {
+        concat!(
+            "SELECT seq, at_ms, organisation, actor, source, call, session, agent, customer, \
+             action, detail, role_before, role_after, outcome, code, help_request, record, hash \
+             FROM audit WHERE ",
+            $range,
+            " AND at_ms >= $2 AND at_ms < $3 \
+             AND ($5 IS NULL OR actor = $5) AND ($6 IS NULL OR agent = $6) \
+             AND ($7 IS NULL OR call = $7) AND ($8 IS NULL OR organisation = $8) \
+             AND ($9 IS NULL OR (actor = $9 AND action NOT LIKE 'admin%') OR agent IN (\
+             SELECT a.extension FROM agent_pools a JOIN supervisor_pools s \
+             ON s.organisation = a.organisation AND s.pool = a.pool \
+             WHERE s.organisation = $8 AND s.user_name = $9)) ",
+            $order,
+            " LIMIT $4"
+        )
+    };
+}
+
 impl Store {
     /// Computes every hash again, from the first row on.
     pub async fn verify_audit(&self) -> Result<Verdict, StoreError> {
@@ -210,22 +257,57 @@ impl Store {
         Ok(Verdict::Intact { rows: seq as u64 })
     }
 
+    /// Puts rows about something that is not of call control at the end of the chain.
+    pub async fn audit(&self, rows: Vec<Row>) -> Result<(), StoreError> {
+        let mut tx = self.db.begin().await?;
+        append(&mut tx, rows).await?;
+        tx.commit().await?;
+        Ok(())
+    }
+
     /// The next rows after `seq`, oldest first; none when there are no more.
     pub async fn audit_page(
         &self,
         selection: &Selection,
         after_seq: i64,
     ) -> Result<Vec<Row>, StoreError> {
+        let sql = chosen!("seq > $1", "ORDER BY seq");
+        self.audit_rows(sql, selection, after_seq, PAGE).await
+    }
+
+    /// The last rows before `seq` (or of all), newest first: what a page shows.
+    pub async fn audit_before(
+        &self,
+        selection: &Selection,
+        before_seq: Option<i64>,
+        most: u16,
+    ) -> Result<Vec<Row>, StoreError> {
+        let sql = chosen!("seq < $1", "ORDER BY seq DESC");
+        let before = before_seq.unwrap_or(i64::MAX);
+        self.audit_rows(sql, selection, before, i64::from(most))
+            .await
+    }
+
+    async fn audit_rows(
+        &self,
+        sql: &'static str,
+        selection: &Selection,
+        seq: i64,
+        most: i64,
+    ) -> Result<Vec<Row>, StoreError> {
         Ok(all_rows!(
             &self.db,
             Row,
-            "SELECT seq, at_ms, organisation, actor, source, call, session, agent, customer, \
-             action, detail, role_before, role_after, outcome, code, help_request, record, hash \
-             FROM audit WHERE seq > $1 AND at_ms >= $2 AND at_ms < $3 ORDER BY seq LIMIT $4",
-            after_seq,
+            sql,
+            seq,
             selection.from_ms.unwrap_or(i64::MIN),
             selection.to_ms.unwrap_or(i64::MAX),
-            PAGE,
+            most,
+            selection.supervisor.as_deref(),
+            selection.agent.as_deref(),
+            selection.call.as_deref(),
+            selection.sight.organisation(),
+            selection.sight.user(),
         )?)
     }
 }

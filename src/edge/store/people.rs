@@ -2,9 +2,12 @@
 //! control decides by.
 
 mod apply;
+mod edit;
 mod rows;
 
+pub(super) use crate::edge::store::people::apply::begin_alone;
 pub use crate::edge::store::people::apply::{ApplyError, Change};
+pub use crate::edge::store::people::edit::EditFailed;
 
 use std::fmt;
 use std::sync::Arc;
@@ -202,13 +205,7 @@ fn notice(name: Option<&str>) -> Result<Option<AgentNotice>, StoreError> {
 }
 
 fn notice_name(notice: Option<AgentNotice>) -> Option<String> {
-    notice.map(|notice| {
-        match notice {
-            AgentNotice::Tone => "tone",
-            AgentNotice::Silent => "silent",
-        }
-        .to_owned()
-    })
+    notice.map(|notice| notice.name().to_owned())
 }
 
 fn permissions(names: &str) -> Permissions {

@@ -11,7 +11,7 @@ use std::fmt;
 use tokio::task::JoinSet;
 
 use crate::edge::people::{Agent, Organisation, People, Secret, Supervisor};
-use crate::edge::store::db::Tx;
+use crate::edge::store::db::{Db, Tx};
 use crate::edge::store::people::rows::{self, read};
 use crate::edge::store::people::{
     StoredAgent, StoredOrganisation, StoredPool, StoredSupervisor, notice_name,
@@ -74,38 +74,35 @@ impl fmt::Display for Subject {
 /// Hashes that are checked or computed at once.
 const HASHES_AT_ONCE: usize = 16;
 
-type Stored = BTreeMap<String, StoredOrganisation>;
+pub(super) type Stored = BTreeMap<String, StoredOrganisation>;
 
 impl Store {
     /// Puts the people of a file into the database. `realm` is that of digest authentication.
     pub async fn apply(&self, people: &People, realm: &str) -> Result<Vec<Change>, ApplyError> {
+        let mut people = people.clone();
+        for organisation in people.organisations.values_mut() {
+            for supervisor in organisation.supervisors.values_mut() {
+                // It may have been set by `user passwd`.
+                supervisor.password.get_or_insert(Secret::Kept);
+            }
+        }
         // Hashes take long, so they are made before the lock is taken; a hash that another `apply`
         // replaces meanwhile is replaced again below.
         let mut tx = self.db().begin_reading().await?;
         let before = read(&mut tx).await?;
         tx.roll_back().await?;
-        let wanted = self.wanted(people, &before, realm).await?;
+        let wanted = self.wanted(&people, &before, realm).await?;
 
-        let mut tx = self.db().begin().await?;
+        let mut tx = begin_alone(self.db()).await?;
         let stored = read(&mut tx).await?;
         nothing_is_taken(&stored, &wanted)?;
-        let mut changes = Vec::new();
-        // Whatever gives up a name that is unique goes first.
-        for (id, wanted) in &wanted {
-            if let Some(stored) = stored.get(id) {
-                remove_the_absent(&mut tx, id, stored, wanted, &mut changes).await?;
-            }
-        }
-        for (id, wanted) in &wanted {
-            write_the_changed(&mut tx, id, stored.get(id), wanted, &mut changes).await?;
-        }
-        rows::forget_watches(&mut tx).await?;
+        let changes = write(&mut tx, &stored, &wanted).await?;
         tx.commit().await?;
         Ok(changes)
     }
 
     /// What the tables are to hold. Secrets that are as they were keep their hashes.
-    async fn wanted(
+    pub(super) async fn wanted(
         &self,
         people: &People,
         stored: &Stored,
@@ -123,7 +120,7 @@ impl Store {
                 let slot = Slot::agent(id, extension);
                 match (&agent.password, known) {
                     // The same HA1 is the same password, and is compared a good deal faster.
-                    (Some(Secret(password)), Some(known))
+                    (Some(Secret::Given(password)), Some(known))
                         if sip == Some(&Ha1::of(extension, realm, password)) =>
                     {
                         hashes.done.insert(slot, known);
@@ -139,19 +136,17 @@ impl Store {
                 if let Some(secret) = &supervisor.pin {
                     hashes.add(Slot::pin(id, user), secret, pin);
                 }
-                match (&supervisor.password, password) {
-                    (Some(secret), known) => hashes.add(Slot::password(id, user), secret, known),
-                    (None, Some(known)) => {
-                        hashes.done.insert(Slot::password(id, user), known);
-                    }
-                    (None, None) => {}
+                if let Some(secret) = &supervisor.password {
+                    hashes.add(Slot::password(id, user), secret, password);
                 }
             }
         }
 
         let hashes = hashes.compute(self).await?;
         for (id, organisation) in &people.organisations {
-            wanted.insert(id.clone(), wanted_of(id, organisation, &hashes, realm));
+            let stored = stored.get(id).unwrap_or(&nobody);
+            let organisation = wanted_of(id, organisation, stored, &hashes, realm);
+            wanted.insert(id.clone(), organisation);
         }
         Ok(wanted)
     }
@@ -160,24 +155,29 @@ impl Store {
 fn wanted_of(
     id: &str,
     organisation: &Organisation,
+    stored: &StoredOrganisation,
     hashes: &BTreeMap<Slot, String>,
     realm: &str,
 ) -> StoredOrganisation {
     let agent = |(extension, agent): (&String, &Agent)| {
+        let known = stored.agents.get(extension);
+        let known = known.and_then(|agent| agent.sip.as_ref());
         let stored = StoredAgent {
             name: agent.name.clone(),
             contact: agent.contact.clone(),
             agent_notice: notice_name(agent.agent_notice),
             pools: agent.pools.clone(),
             password_hash: hashes.get(&Slot::agent(id, extension)).cloned(),
-            sip: ha1(extension, realm, agent.password.as_ref()),
+            sip: ha1(extension, realm, agent.password.as_ref(), known),
         };
         (extension.clone(), stored)
     };
     let supervisor = |(user, supervisor): (&String, &Supervisor)| {
+        let known = stored.supervisors.get(user);
+        let known = known.and_then(|supervisor| supervisor.sip.as_ref());
         let stored = StoredSupervisor {
             name: supervisor.name.clone(),
-            phone: Some(supervisor.phone.clone()),
+            phone: Some(supervisor.phone.clone()).filter(|phone| !phone.is_empty()),
             default_country: supervisor.default_country.clone(),
             devices: supervisor.devices.clone(),
             agent: supervisor.agent.clone(),
@@ -186,7 +186,7 @@ fn wanted_of(
             language: supervisor.language.clone(),
             pin_hash: hashes.get(&Slot::pin(id, user)).cloned(),
             password_hash: hashes.get(&Slot::password(id, user)).cloned(),
-            sip: ha1(user, realm, supervisor.sip_password.as_ref()),
+            sip: ha1(user, realm, supervisor.sip_password.as_ref(), known),
         };
         (user.clone(), stored)
     };
@@ -206,8 +206,11 @@ fn wanted_of(
     }
 }
 
-fn ha1(user: &str, realm: &str, password: Option<&Secret>) -> Option<Ha1> {
-    password.map(|Secret(password)| Ha1::of(user, realm, password))
+fn ha1(user: &str, realm: &str, password: Option<&Secret>, known: Option<&Ha1>) -> Option<Ha1> {
+    match password? {
+        Secret::Given(password) => Some(Ha1::of(user, realm, password)),
+        Secret::Kept => known.cloned(),
+    }
 }
 
 /// A place for a hash: (kind, organisation, person).
@@ -232,12 +235,18 @@ impl Slot {
 struct Hashes {
     done: BTreeMap<Slot, String>,
     /// With the hash that is already there.
-    to_check: Vec<(Slot, Secret, Option<String>)>,
+    to_check: Vec<(Slot, String, Option<String>)>,
 }
 
 impl Hashes {
     fn add(&mut self, slot: Slot, secret: &Secret, known: Option<String>) {
-        self.to_check.push((slot, secret.clone(), known));
+        match (secret, known) {
+            (Secret::Given(secret), known) => self.to_check.push((slot, secret.clone(), known)),
+            (Secret::Kept, Some(known)) => {
+                self.done.insert(slot, known);
+            }
+            (Secret::Kept, None) => {}
+        }
     }
 
     /// A hash that still fits is kept; the others are made anew.
@@ -247,7 +256,7 @@ impl Hashes {
         let mut to_check = to_check.into_iter();
         loop {
             while running.len() < HASHES_AT_ONCE
-                && let Some((slot, Secret(secret), known)) = to_check.next()
+                && let Some((slot, secret, known)) = to_check.next()
             {
                 let store = store.clone();
                 running.spawn(async move {
@@ -311,6 +320,37 @@ fn sip_users(organisation: &StoredOrganisation) -> impl Iterator<Item = &str> {
         .chain(supervisors.filter_map(|(name, s)| s.sip.as_ref().map(|_| name.as_str())))
 }
 
+/// Begins to write people. One at a time, so that none overwrites what it has not seen.
+pub(in crate::edge::store) async fn begin_alone(db: &Db) -> Result<Tx, sqlx::Error> {
+    let mut tx = db.begin().await?;
+    if let Tx::Postgres(tx) = &mut tx {
+        sqlx::query("LOCK TABLE organisations IN SHARE ROW EXCLUSIVE MODE")
+            .execute(&mut **tx)
+            .await?;
+    }
+    Ok(tx)
+}
+
+/// Makes the tables hold what is wanted of the organisations that it names.
+pub(super) async fn write(
+    tx: &mut Tx,
+    stored: &Stored,
+    wanted: &Stored,
+) -> Result<Vec<Change>, sqlx::Error> {
+    let mut changes = Vec::new();
+    // Whatever gives up a name that is unique goes first.
+    for (id, wanted) in wanted {
+        if let Some(stored) = stored.get(id) {
+            remove_the_absent(tx, id, stored, wanted, &mut changes).await?;
+        }
+    }
+    for (id, wanted) in wanted {
+        write_the_changed(tx, id, stored.get(id), wanted, &mut changes).await?;
+    }
+    rows::forget_watches(tx).await?;
+    Ok(changes)
+}
+
 async fn remove_the_absent(
     tx: &mut Tx,
     id: &str,
@@ -321,6 +361,7 @@ async fn remove_the_absent(
     for user in stored.supervisors.keys() {
         if !wanted.supervisors.contains_key(user) {
             rows::remove_supervisor(tx, id, user).await?;
+            rows::end_sign_ins(tx, id, "supervisor", user).await?;
             changes.push(Change::Removed(subject("supervisor", id, user)));
         } else if stored.supervisors.get(user) != wanted.supervisors.get(user) {
             // Written again below. Two who swap their phones must not meet half way.
@@ -330,6 +371,7 @@ async fn remove_the_absent(
     for extension in stored.agents.keys() {
         if !wanted.agents.contains_key(extension) {
             rows::remove_agent(tx, id, extension).await?;
+            rows::end_sign_ins(tx, id, "agent", extension).await?;
             changes.push(Change::Removed(subject("agent", id, extension)));
         } else if stored.agents.get(extension) != wanted.agents.get(extension) {
             rows::remove_agent(tx, id, extension).await?;
@@ -396,6 +438,19 @@ fn note(changes: &mut Vec<Change>, subject: Subject, fields: Option<Vec<&'static
         None => changes.push(Change::Created(subject)),
         Some(fields) if fields.is_empty() => {}
         Some(fields) => changes.push(Change::Changed(subject, fields)),
+    }
+}
+
+impl Change {
+    pub(super) fn organisation_removed(id: &str) -> Self {
+        Self::Removed(Subject::organisation(id))
+    }
+
+    /// Whose change it is.
+    pub fn organisation(&self) -> &str {
+        let (Self::Created(subject) | Self::Changed(subject, _) | Self::Removed(subject)) = self;
+        let name = subject.name.split_once('/');
+        name.map_or(&subject.name, |(organisation, _)| organisation)
     }
 }
 

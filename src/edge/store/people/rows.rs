@@ -367,6 +367,46 @@ pub(super) async fn remove_supervisor(
     Ok(())
 }
 
+/// Ends the sign-ins of somebody who is no longer there, so that the next one of that name does not
+/// inherit them, and forgets a number that was not proven.
+pub(super) async fn end_sign_ins(
+    tx: &mut Tx,
+    organisation: &str,
+    kind: &str,
+    who: &str,
+) -> Result<(), sqlx::Error> {
+    execute!(
+        &mut *tx,
+        "DELETE FROM http_sessions WHERE organisation = $1 AND kind = $2 AND user_name = $3",
+        organisation,
+        kind,
+        who
+    )?;
+    execute!(
+        &mut *tx,
+        "DELETE FROM phone_proofs WHERE organisation = $1 AND $2 = 'supervisor' \
+         AND user_name = $3",
+        organisation,
+        kind,
+        who
+    )?;
+    Ok(())
+}
+
+/// Removes an organisation that has nobody left. The generation of its contacts goes on, so that
+/// no copy in memory is taken for that of a later one.
+pub(super) async fn remove_organisation(tx: &mut Tx, id: &str) -> Result<(), sqlx::Error> {
+    for sql in [
+        "DELETE FROM organisations WHERE id = $1",
+        "DELETE FROM supervising_numbers WHERE organisation = $1",
+        "DELETE FROM contacts WHERE organisation = $1",
+        "UPDATE contact_books SET generation = generation + 1 WHERE organisation = $1",
+    ] {
+        execute!(&mut *tx, sql, id)?;
+    }
+    Ok(())
+}
+
 /// The row of one that registers. The user name of an agent is the extension.
 async fn write_sip_user(
     tx: &mut Tx,

@@ -1,0 +1,152 @@
+//! Sign-ins that are locked after wrong passwords.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::edge::clock;
+use crate::edge::http::Web;
+use crate::edge::http::refusal::{Parameters, Refusal, RefusalBody};
+use crate::edge::http::sign_ins::Suspect;
+use crate::edge::http::time::rfc3339;
+use crate::edge::http::viewer::AdministratorViewer;
+use crate::edge::store::audit::Row;
+
+pub fn routes() -> OpenApiRouter<Web> {
+    OpenApiRouter::new().routes(routes!(list, lift))
+}
+
+/// A name that may not be tried, an address that may not try, or a name from an address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Ban {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// When it ends by itself.
+    pub until: String,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct BanList {
+    pub bans: Vec<Ban>,
+}
+
+/// Which one: as the list tells it.
+#[derive(Clone, Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Asked {
+    pub user: Option<String>,
+    pub address: Option<String>,
+}
+
+/// Sign-ins that are locked now.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/bans",
+    tag = "administration",
+    operation_id = "admin_bans",
+    responses(
+        (status = 200, description = "the locks", body = BanList),
+        (status = 401, description = "not signed in", body = RefusalBody),
+        (status = 403, description = "not an administrator", body = RefusalBody),
+        (status = 503, description = "the database does not answer", body = RefusalBody),
+    ),
+)]
+pub async fn list(State(web): State<Web>, _: AdministratorViewer) -> Json<BanList> {
+    let locked = web.sign_ins.locked(clock::now());
+    let bans = locked
+        .into_iter()
+        .map(|(suspect, rest)| Ban::of(suspect, rest));
+    Json(BanList {
+        bans: bans.collect(),
+    })
+}
+
+/// Lifts a lock.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/admin/bans",
+    tag = "administration",
+    operation_id = "admin_lift_ban",
+    params(Asked),
+    responses(
+        (status = 204, description = "lifted"),
+        (status = 400, description = "neither a user nor an address", body = RefusalBody),
+        (status = 401, description = "not signed in", body = RefusalBody),
+        (status = 403, description = "not an administrator", body = RefusalBody),
+        (status = 404, description = "there is no such lock", body = RefusalBody),
+        (status = 503, description = "the database does not answer", body = RefusalBody),
+    ),
+)]
+pub async fn lift(
+    State(web): State<Web>,
+    administrator: AdministratorViewer,
+    Parameters(asked): Parameters<Asked>,
+) -> Result<StatusCode, Refusal> {
+    let suspect = asked.suspect()?;
+    let locked = web.sign_ins.locked(clock::now());
+    if !locked.iter().any(|(locked, _)| *locked == suspect) || !web.sign_ins.lift(&suspect) {
+        return Err(Refusal::not_found());
+    }
+    let row = Row {
+        detail: Some(Ban::named(&suspect)),
+        ..administrator.row("admin_lift_ban")
+    };
+    web.store.audit(vec![row]).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl Asked {
+    fn suspect(self) -> Result<Suspect, Refusal> {
+        let user = self.user.filter(|user| !user.is_empty()).map(Arc::from);
+        let address = self.address.filter(|address| !address.is_empty());
+        let address = address
+            .map(|text| {
+                text.parse::<IpAddr>().map_err(|_| {
+                    let text = format!("address: expected an IP address, found {text:?}");
+                    Refusal::bad_request(text)
+                })
+            })
+            .transpose()?;
+        match (user, address) {
+            (Some(user), Some(address)) => Ok(Suspect::Both { user, address }),
+            (Some(user), None) => Ok(Suspect::User(user)),
+            (None, Some(address)) => Ok(Suspect::Address(address)),
+            (None, None) => Err(Refusal::bad_request("expected a user, an address, or both")),
+        }
+    }
+}
+
+impl Ban {
+    fn of(suspect: Suspect, rest: Duration) -> Self {
+        let (user, address) = match suspect {
+            Suspect::Both { user, address } => (Some(user), Some(address)),
+            Suspect::User(user) => (Some(user), None),
+            Suspect::Address(address) => (None, Some(address)),
+        };
+        let rest = i64::try_from(rest.as_millis()).unwrap_or(i64::MAX);
+        Self {
+            user: user.map(|user| user.to_string()),
+            address: address.map(|address| address.to_string()),
+            until: rfc3339(clock::utc_ms().saturating_add(rest)),
+        }
+    }
+
+    /// For the audit.
+    fn named(suspect: &Suspect) -> String {
+        match suspect {
+            Suspect::Both { user, address } => format!("{user} from {address}"),
+            Suspect::User(user) => user.to_string(),
+            Suspect::Address(address) => address.to_string(),
+        }
+    }
+}

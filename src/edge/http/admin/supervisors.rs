@@ -1,0 +1,255 @@
+//! Supervisors of an organisation.
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::edge::http::Web;
+use crate::edge::http::admin::{self, SecretField, edit, given, put_status, text};
+use crate::edge::http::asking::Segments;
+use crate::edge::http::refusal::{Body, Refusal, RefusalBody};
+use crate::edge::http::viewer::AdministratorViewer;
+use crate::edge::people::{Supervisor, SupervisorWishes};
+use crate::wire::document::{Given, Table};
+
+pub fn routes() -> OpenApiRouter<Web> {
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show, put, remove))
+}
+
+/// A supervisor as people.toml says it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SupervisorBody {
+    pub name: String,
+    /// The one registered phone. One that an administrator sets is registered at once.
+    pub phone: String,
+    /// For numbers in national form: `FI`.
+    pub default_country: Option<String>,
+    /// SIP URIs and numbers that call-me rings, all at once.
+    #[serde(default)]
+    pub devices: Vec<String>,
+    /// The extension of the same person as an agent.
+    pub agent: Option<String>,
+    #[serde(default)]
+    pub pools: Vec<String>,
+    /// `monitor`, `coach`, `whisper_caller`, `barge`, `takeover`, `hang_up`.
+    #[serde(default)]
+    pub may: Vec<String>,
+    pub language: Option<String>,
+    /// Lets a softphone register. Secrets that are not named stay; `null` takes one away.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, write_only)]
+    pub sip_password: SecretField,
+    /// Four to twelve digits.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, write_only)]
+    pub pin: SecretField,
+    /// For console and API.
+    #[serde(default)]
+    #[schema(value_type = Option<String>, write_only)]
+    pub password: SecretField,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct SupervisorEntry {
+    pub organisation: String,
+    pub user: String,
+    pub name: String,
+    /// E.164; none until its owner has proven one.
+    pub phone: Option<String>,
+    pub default_country: Option<String>,
+    pub devices: Vec<String>,
+    pub agent: Option<String>,
+    pub pools: Vec<String>,
+    pub may: Vec<&'static str>,
+    pub language: Option<String>,
+    /// Whether there are any; they are never told.
+    pub has_sip_password: bool,
+    pub has_pin: bool,
+    pub has_password: bool,
+}
+
+#[derive(Serialize, ToSchema)]
+pub struct SupervisorList {
+    pub supervisors: Vec<SupervisorEntry>,
+}
+
+impl SupervisorEntry {
+    fn of(organisation: &str, user: &str, supervisor: &Supervisor) -> Self {
+        Self {
+            organisation: organisation.to_owned(),
+            user: user.to_owned(),
+            name: supervisor.name.clone(),
+            phone: Some(supervisor.phone.clone()).filter(|phone| !phone.is_empty()),
+            default_country: supervisor.default_country.clone(),
+            devices: supervisor.devices.clone(),
+            agent: supervisor.agent.clone(),
+            pools: supervisor.pools.clone(),
+            may: supervisor.may.names(),
+            language: supervisor.language.clone(),
+            has_sip_password: supervisor.sip_password.is_some(),
+            has_pin: supervisor.pin.is_some(),
+            has_password: supervisor.password.is_some(),
+        }
+    }
+}
+
+/// All supervisors of an organisation.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/organisations/{organisation}/supervisors",
+    tag = "administration",
+    operation_id = "admin_supervisors",
+    params(("organisation" = String, Path, description = "its id")),
+    responses(
+        (status = 200, description = "in the order of their user names", body = SupervisorList),
+        (status = 401, description = "not signed in", body = RefusalBody),
+        (status = 403, description = "not an administrator", body = RefusalBody),
+        (status = 404, description = "no such organisation", body = RefusalBody),
+        (status = 503, description = "the database does not answer", body = RefusalBody),
+    ),
+)]
+pub async fn list(
+    State(web): State<Web>,
+    _: AdministratorViewer,
+    Segments(id): Segments<String>,
+) -> Result<Json<SupervisorList>, Refusal> {
+    let organisation = admin::organisation(&web, &id).await?;
+    let supervisors = organisation.supervisors.iter();
+    Ok(Json(SupervisorList {
+        supervisors: supervisors
+            .map(|(user, supervisor)| SupervisorEntry::of(&id, user, supervisor))
+            .collect(),
+    }))
+}
+
+/// One supervisor.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/organisations/{organisation}/supervisors/{user}",
+    tag = "administration",
+    operation_id = "admin_supervisor",
+    params(
+        ("organisation" = String, Path, description = "its id"),
+        ("user" = String, Path, description = "the supervisor's user name"),
+    ),
+    responses(
+        (status = 200, description = "the supervisor", body = SupervisorEntry),
+        (status = 401, description = "not signed in", body = RefusalBody),
+        (status = 403, description = "not an administrator", body = RefusalBody),
+        (status = 404, description = "no such supervisor", body = RefusalBody),
+        (status = 503, description = "the database does not answer", body = RefusalBody),
+    ),
+)]
+pub async fn show(
+    State(web): State<Web>,
+    _: AdministratorViewer,
+    Segments((id, user)): Segments<(String, String)>,
+) -> Result<Json<SupervisorEntry>, Refusal> {
+    let organisation = admin::organisation(&web, &id).await?;
+    let supervisor = organisation.supervisors.get(&user);
+    let supervisor = supervisor.ok_or_else(Refusal::not_found)?;
+    Ok(Json(SupervisorEntry::of(&id, &user, supervisor)))
+}
+
+/// Makes a supervisor, or sets one anew. Secrets that are not named stay.
+#[utoipa::path(
+    put,
+    path = "/api/v1/admin/organisations/{organisation}/supervisors/{user}",
+    tag = "administration",
+    operation_id = "admin_put_supervisor",
+    params(
+        ("organisation" = String, Path, description = "its id"),
+        ("user" = String, Path, description = "the supervisor's user name"),
+    ),
+    request_body = SupervisorBody,
+    responses(
+        (status = 200, description = "changed", body = SupervisorEntry),
+        (status = 201, description = "made", body = SupervisorEntry),
+        (status = 400, description = "a field that is wrong, by its name", body = RefusalBody),
+        (status = 401, description = "not signed in", body = RefusalBody),
+        (status = 403, description = "not an administrator", body = RefusalBody),
+        (status = 404, description = "no such organisation", body = RefusalBody),
+        (status = 413, description = "too large", body = RefusalBody),
+        (status = 503, description = "the database does not answer", body = RefusalBody),
+    ),
+)]
+pub async fn put(
+    State(web): State<Web>,
+    administrator: AdministratorViewer,
+    Segments((id, user)): Segments<(String, String)>,
+    Body(body): Body<SupervisorBody>,
+) -> Result<(StatusCode, Json<SupervisorEntry>), Refusal> {
+    let wishes = SupervisorWishes {
+        sip_password: body.sip_password.wish(),
+        pin: body.pin.wish(),
+        password: body.password.wish(),
+    };
+    let ((was_there, entry), _) = edit(&web, &administrator, |people| {
+        let organisation = people.organisations.get(&id);
+        let was_there = organisation.is_some_and(|o| o.supervisors.contains_key(&user));
+        people.put_supervisor(&id, &user, body.table(&id, &user), wishes)?;
+        let supervisor = &people.organisations[&id].supervisors[&user];
+        Ok((was_there, SupervisorEntry::of(&id, &user, supervisor)))
+    })
+    .await?;
+    Ok((put_status(was_there), Json(entry)))
+}
+
+/// Removes a supervisor. A session that is going on goes on; the next request is refused.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/admin/organisations/{organisation}/supervisors/{user}",
+    tag = "administration",
+    operation_id = "admin_remove_supervisor",
+    params(
+        ("organisation" = String, Path, description = "its id"),
+        ("user" = String, Path, description = "the supervisor's user name"),
+    ),
+    responses(
+        (status = 204, description = "removed"),
+        (status = 401, description = "not signed in", body = RefusalBody),
+        (status = 403, description = "not an administrator", body = RefusalBody),
+        (status = 404, description = "no such supervisor", body = RefusalBody),
+        (status = 503, description = "the database does not answer", body = RefusalBody),
+    ),
+)]
+pub async fn remove(
+    State(web): State<Web>,
+    administrator: AdministratorViewer,
+    Segments((id, user)): Segments<(String, String)>,
+) -> Result<StatusCode, Refusal> {
+    edit(&web, &administrator, |people| {
+        people.remove_supervisor(&id, &user)
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+impl SupervisorBody {
+    fn table(&self, organisation: &str, user: &str) -> Table {
+        let list = |list: &[String]| Some(Given::List(list.to_vec()));
+        let fields = given([
+            ("organisation", Some(text(organisation))),
+            ("user", Some(text(user))),
+            ("name", Some(text(&self.name))),
+            ("phone", Some(text(&self.phone))),
+            ("default_country", self.default_country.as_deref().map(text)),
+            ("devices", list(&self.devices)),
+            ("agent", self.agent.as_deref().map(text)),
+            ("pools", list(&self.pools)),
+            ("may", list(&self.may)),
+            ("language", self.language.as_deref().map(text)),
+            ("sip_password", self.sip_password.given()),
+            ("pin", self.pin.given()),
+            ("password", self.password.given()),
+        ]);
+        Table::of("", 0, fields)
+    }
+}
