@@ -1,17 +1,26 @@
 //! `./run bench roles`: how long a role change takes, heard from outside: from the end of the last key to
 //! the supervisor's voice in the newly allowed ear, the phone's 20 ms packetisation included; and
 //! from our 200 OK to the call's audio in the supervisor's ear.
+//!
+//! The first is shown in its parts: how long after the key the first word is said that is heard at
+//! all (what the key clamp withholds), how long that word is under way (20 ms of packetisation, the
+//! clamp's look-ahead where keys come in-band, the wait for the listener's next packet), and beside
+//! them how long the service took from the key to the mix in force, by its own account.
+
+#[path = "roles/onset.rs"]
+mod onset;
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use sottovoce::demo::media::{KeySending, Track, Voice};
+use sottovoce::demo::media::{KeySending, Voice};
 use sottovoce::demo::phone::{Line, Phone, PhoneConfig};
 use sottovoce::demo::service::Service;
 use sottovoce::demo::stage::{self, MOBILE, OFFICE};
 use sottovoce::edge::clock;
 
-const VOICE_HZ: f32 = 2300.0;
+use crate::onset::Onset;
+
 /// Role changes by each kind of key, unless `--rounds N` says otherwise.
 const ROUNDS: usize = 25;
 
@@ -30,6 +39,9 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(run(rounds))
 }
 
+/// A line of the table: its name and what was measured, in milliseconds.
+type Row = (String, Vec<f64>);
+
 async fn run(rounds: usize) -> anyhow::Result<()> {
     let folder = std::env::temp_dir().join(format!("sottovoce-bench-roles-{}", std::process::id()));
     let mut setup = stage::setup(&folder);
@@ -38,10 +50,10 @@ async fn run(rounds: usize) -> anyhow::Result<()> {
     let mut agent = stage::agent(&service, stage::AGENT, stage::AGENT_PASSWORD).await?;
     let customer = stage::phone(&service, "+358501112222", OFFICE).await?;
     let call = stage::converse(&customer, &mut agent, stage::AGENT).await?;
-    call.customer.media.say(Voice::Tone(500.0));
+    call.customer.media.say(Voice::Tone(onset::CUSTOMER_HZ));
     call.agent.media.say(Voice::Tone(1900.0));
 
-    let mut rows = Vec::new();
+    let mut rows: Vec<Row> = Vec::new();
     for (name, how) in [
         ("telephone-event", KeySending::Event),
         ("SIP INFO", KeySending::Info),
@@ -52,21 +64,27 @@ async fn run(rounds: usize) -> anyhow::Result<()> {
         let phone = Phone::start(config).await?;
         let line = phone.dial(stage::SUPERVISING_NUMBER).await?;
         stage::wait_for_sound(&line.media).await?;
-        line.media.say(Voice::Tone(VOICE_HZ));
+        line.media.say(Voice::Loop(onset::sweep()));
         tokio::time::sleep(Duration::from_secs(2)).await;
-        let mut times = Vec::new();
+        let (mut onsets, mut in_force) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
+            let before = role_changes(&service)?;
             let ended = line.press("4#", how).await?;
-            let Some(heard) = first_heard(&call.agent, ended).await else {
+            let Some(onset) = first_heard(&call.agent, &line, ended).await else {
                 anyhow::bail!("4# by {name} was not heard within five seconds");
             };
-            times.push(heard);
+            onsets.push(onset);
             tokio::time::sleep(Duration::from_millis(1500)).await;
+            in_force.push((role_changes(&service)? - before) * 1_000.0);
             line.press("5#", how).await?;
             tokio::time::sleep(Duration::from_millis(1800)).await;
         }
         line.hang_up().await?;
-        rows.push((format!("last key to ear, {name}"), times));
+        let of = |part: fn(&Onset) -> f64| onsets.iter().map(part).collect();
+        rows.push((format!("last key to ear, {name}"), of(Onset::heard_ms)));
+        rows.push(("  first word heard was said".into(), of(|it| it.said_ms)));
+        rows.push(("  its way from mouth to ear".into(), of(Onset::way_ms)));
+        rows.push(("  key recognised to mix in force".into(), in_force));
     }
 
     let mut joins = Vec::new();
@@ -75,7 +93,7 @@ async fn run(rounds: usize) -> anyhow::Result<()> {
         let line = phone.dial(stage::SUPERVISING_NUMBER).await?;
         let answered = clock::now();
         stage::wait_for_sound(&line.media).await?;
-        joins.push(clock::now().duration_since(answered));
+        joins.push(clock::now().duration_since(answered).as_secs_f64() * 1_000.0);
         tokio::time::sleep(Duration::from_millis(500)).await;
         line.hang_up().await?;
         tokio::time::sleep(Duration::from_millis(300)).await;
@@ -89,54 +107,49 @@ async fn run(rounds: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Time from `ended` to the first 5 ms in which the agent's ear holds the supervisor's tone.
-async fn first_heard(agent: &Line, ended: Instant) -> Option<Duration> {
+async fn first_heard(agent: &Line, supervisor: &Line, ended: Instant) -> Option<Onset> {
     for _ in 0..100 {
         tokio::time::sleep(Duration::from_millis(50)).await;
-        let heard: Track = agent.media.heard();
-        let start = heard.index_at(ended)?.min(heard.samples.len());
-        for (step, block) in heard.samples[start..].chunks_exact(40).enumerate() {
-            if amplitude(block) > 900.0 {
-                return Some(Duration::from_millis(5 * (step as u64 + 1)));
-            }
+        if let Some(onset) = onset::find(&agent.media, &supervisor.media, ended) {
+            return Some(onset);
         }
     }
     None
 }
 
-/// Of the supervisor's tone over 5 ms; the customer's 500 Hz is cancelled by a notch.
-fn amplitude(block: &[i16]) -> f32 {
-    let coefficient = 2.0 * (std::f32::consts::TAU * 500.0 / 8000.0).cos();
-    let notched: Vec<f32> = block
-        .windows(3)
-        .map(|w| f32::from(w[2]) - coefficient * f32::from(w[1]) + f32::from(w[0]))
-        .collect();
-    let (mut real, mut imaginary) = (0f32, 0f32);
-    for (n, sample) in notched.iter().enumerate() {
-        let angle = std::f32::consts::TAU * VOICE_HZ * n as f32 / 8000.0;
-        real += sample * angle.cos();
-        imaginary += sample * angle.sin();
-    }
-    // The notch has a gain of about 2 at 2300 Hz.
-    real.hypot(imaginary) / notched.len() as f32
+/// Seconds that all role changes so far took together, from the key to the mix in force.
+fn role_changes(service: &Service) -> anyhow::Result<f64> {
+    const NAME: &str = "sottovoce_role_change_seconds_sum ";
+    let (_, metrics) = service.get("/metrics")?;
+    let sum = metrics.lines().find_map(|line| line.strip_prefix(NAME));
+    Ok(sum.unwrap_or("0").parse()?)
 }
 
-fn print(rows: &[(String, Vec<Duration>)]) -> anyhow::Result<()> {
+fn print(rows: &[Row]) -> anyhow::Result<()> {
     println!(
         "{:<36} {:>6} {:>10} {:>10} {:>10}",
         "", "runs", "median ms", "p90 ms", "max ms"
     );
     let mut json = serde_json::Map::new();
+    let mut of = "";
     for (name, times) in rows {
-        let mut ms: Vec<u64> = times.iter().map(|time| time.as_millis() as u64).collect();
-        ms.sort_unstable();
+        let mut ms = times.clone();
+        ms.sort_unstable_by(f64::total_cmp);
         let (median, p90, max) = (ms[ms.len() / 2], ms[ms.len() * 9 / 10], ms[ms.len() - 1]);
         println!(
-            "{name:<36} {:>6} {median:>10} {p90:>10} {max:>10}",
+            "{name:<36} {:>6} {median:>10.1} {p90:>10.1} {max:>10.1}",
             ms.len()
         );
+        // A part belongs to the line before it.
+        let key = match name.strip_prefix("  ") {
+            Some(part) => format!("{of}: {part}"),
+            None => {
+                of = name;
+                name.clone()
+            }
+        };
         json.insert(
-            name.clone(),
+            key,
             serde_json::json!({ "median_ms": median, "p90_ms": p90, "max_ms": max, "all_ms": ms }),
         );
     }

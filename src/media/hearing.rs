@@ -1,7 +1,9 @@
 //! What a mix hears of one speaker: decoded, in order, a frame at every turn of the wheel.
 //!
 //! It exists only while some row on the wheel mixes the speaker, or a detector listens. The last
-//! frames are kept, so that rows with another clock than the wheel's find theirs: see [`Lag`].
+//! frames are kept, so that rows with another clock than the wheel's find theirs: see [`Lag`]. Such
+//! a row may have the frame of the next turn made early, when its packet is already there: then that
+//! turn makes none.
 
 use std::time::Instant;
 
@@ -10,6 +12,7 @@ use crate::media::codec::decode::Decoder;
 use crate::media::conceal::Concealer;
 use crate::media::frame::{Frame, MAX_FRAME, Rate};
 use crate::media::jitter::{JitterBuffer, JitterCounts, Playout};
+use crate::media::keys::hush::Spoken;
 use crate::wire::rtp::Header;
 
 /// Frames kept: what a row clocked by its counterpart may lag behind at most.
@@ -21,6 +24,8 @@ const MAX_PENDING: usize = 7 * MAX_FRAME;
 #[derive(Debug)]
 pub struct Hearing {
     rate: Rate,
+    /// Of its timestamps.
+    clock_hz: u32,
     jitter: JitterBuffer,
     decoder: Decoder,
     concealer: Concealer,
@@ -28,6 +33,12 @@ pub struct Hearing {
     recent: [Frame; RECENT],
     /// Frames made so far; the newest is `recent[(made − 1) % RECENT]`.
     made: u32,
+    /// The frames kept that are silent, by their places.
+    quiet: [bool; RECENT],
+    /// The frame of the next turn has been made.
+    early: bool,
+    /// The newest samples are of a packet, not made up.
+    is_spoken: bool,
 }
 
 impl Hearing {
@@ -35,12 +46,16 @@ impl Hearing {
     pub fn new(codec: Codec, rate: Rate) -> Option<Self> {
         Some(Self {
             rate,
+            clock_hz: codec.clock_hz(),
             jitter: JitterBuffer::new(codec),
             decoder: Decoder::new(codec, rate)?,
             concealer: Concealer::new(rate),
             pending: Pending::default(),
             recent: [Frame::silent(rate); RECENT],
             made: 0,
+            quiet: [true; RECENT],
+            early: false,
+            is_spoken: false,
         })
     }
 
@@ -61,8 +76,28 @@ impl Hearing {
         self.jitter.skip(header);
     }
 
-    /// Makes the next frame, which is then the newest.
-    pub fn advance(&mut self, now: Instant) {
+    /// Makes the frame of this turn of the wheel, which is then the newest; false when it was made
+    /// early.
+    pub fn advance(&mut self, now: Instant) -> bool {
+        if std::mem::take(&mut self.early) {
+            return false;
+        }
+        self.make(now);
+        true
+    }
+
+    /// Makes the frame of the next turn if its packet is there and need not wait.
+    pub fn advance_early(&mut self, now: Instant) -> bool {
+        let ripe = self.pending.count() >= self.rate.frame() || self.jitter.is_ripe(now);
+        if self.early || !ripe {
+            return false;
+        }
+        self.make(now);
+        self.early = true;
+        true
+    }
+
+    fn make(&mut self, now: Instant) {
         let wanted = self.rate.frame();
         while self.pending.count() < wanted {
             self.pull(now);
@@ -76,10 +111,32 @@ impl Hearing {
         self.made = self.made.wrapping_add(1);
     }
 
+    /// When the newest frame was spoken.
+    pub fn spoken(&self) -> Spoken {
+        let waiting = self.pending.count() * (self.clock_hz as usize / 50) / self.rate.frame();
+        let reached = self.jitter.reached().filter(|_| self.is_spoken);
+        Spoken {
+            end: reached.map(|reached| reached.wrapping_sub(waiting as u32)),
+            clock_hz: self.clock_hz,
+        }
+    }
+
+    /// The newest frame is as it may be heard; what of it is silence need not be waited for.
+    pub fn finish_newest(&mut self) {
+        let place = self.made.wrapping_sub(1) as usize % RECENT;
+        self.quiet[place] = self.recent[place].samples().iter().all(|it| *it == 0);
+    }
+
+    fn is_quiet(&self, index: u32) -> bool {
+        self.quiet[index as usize % RECENT]
+    }
+
     fn pull(&mut self, now: Instant) {
         let frame = self.rate.frame();
+        self.is_spoken = false;
         match self.jitter.pop(now) {
             Playout::Packet(payload) => {
+                self.is_spoken = true;
                 let room = self.pending.room();
                 let count = self.decoder.decode(payload, room);
                 if count == 0 {
@@ -126,7 +183,8 @@ impl Hearing {
 
 /// How far one listener's row, clocked by its counterpart, lags behind a speaker's frames. It takes
 /// the oldest that it has not had; when there is none it says so, which makes it lag one frame
-/// more, and when it has long had one to spare it gives one up.
+/// more, and when it has long had one to spare it gives one up. Silence it neither misses nor keeps:
+/// a voice that begins is heard without lag.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Lag {
     started: bool,
@@ -149,6 +207,14 @@ const PATIENCE: u32 = 50;
 const MAX_PATIENCE: u32 = 400;
 
 impl Lag {
+    /// Whether it has had all that is no silence, so that a frame made early would be the next.
+    pub fn has_caught_up(&self, hearing: &Hearing) -> bool {
+        let left = hearing.made().wrapping_sub(self.next);
+        !self.started
+            || left as usize >= RECENT - 1
+            || (0..left).all(|n| hearing.is_quiet(self.next.wrapping_add(n)))
+    }
+
     pub fn fetch(&mut self, hearing: &Hearing, frame: &mut Frame) -> Fetched {
         let made = hearing.made();
         let mut left = made.wrapping_sub(self.next);
@@ -157,6 +223,14 @@ impl Lag {
             self.next = made.wrapping_sub(1);
             self.begin_count(PATIENCE);
             left = 1;
+        }
+        while left > 1 && hearing.is_quiet(self.next) {
+            self.next = self.next.wrapping_add(1);
+            left -= 1;
+        }
+        if left == 0 && hearing.is_quiet(self.next.wrapping_sub(1)) {
+            *frame = Frame::silent(hearing.rate());
+            return Fetched::Fresh;
         }
         if left == 0 {
             *frame = *hearing.newest();
@@ -332,6 +406,7 @@ mod tests {
     fn make(hearing: &mut Hearing, number: i16) {
         hearing.made = hearing.made.wrapping_add(1);
         hearing.newest_mut().samples_mut().fill(number);
+        hearing.finish_newest();
     }
 
     fn fetch(hearing: &Hearing, lag: &mut Lag) -> Option<i16> {

@@ -231,6 +231,43 @@ impl JitterBuffer {
         true
     }
 
+    /// The timestamp that follows what was last popped.
+    pub fn reached(&self) -> Option<u32> {
+        self.stream.map(|stream| stream.expected)
+    }
+
+    /// Whether [`Self::pop`] would yield a packet that may as well be played now as later: it has
+    /// waited as long as any of late was late.
+    pub fn is_ripe(&self, now: Instant) -> bool {
+        let Some(stream) = &self.stream else {
+            return false;
+        };
+        let target = self.lateness.target_us();
+        if !stream.playing {
+            return self.first(stream).is_some_and(|slot| {
+                self.lateness.delay_us(now, self.entries[slot].timestamp) >= target
+            });
+        }
+        // Numbers that are not played are passed over.
+        let Some(slot) = self.first(stream) else {
+            return false;
+        };
+        let entry = self.entries[slot];
+        let between = sequence_distance(stream.next, entry.sequence);
+        let passed_over = (0..between).all(|ahead| {
+            let sequence = stream.next.wrapping_add(ahead as u16);
+            let entry = self.entries[usize::from(sequence) % SLOTS];
+            entry.filled && entry.sequence == sequence
+        });
+        let gap = timestamp_distance(stream.expected, entry.timestamp) > 0;
+        let wanted = if gap {
+            target
+        } else {
+            self.lateness.steady_us()
+        };
+        passed_over && self.lateness.delay_us(now, entry.timestamp) >= wanted
+    }
+
     fn begin(&mut self, now: Instant, header: Header, units: u32, payload: &[u8]) {
         self.counts.dropped += self.entries.iter().filter(|entry| entry.filled).count() as u64;
         self.entries = [Entry::default(); SLOTS];
@@ -376,6 +413,8 @@ struct Lateness {
     bins: [f32; BINS],
     weight: f32,
     target_us: i64,
+    /// The latest of late, forgotten at the same pace.
+    latest_us: f32,
 }
 
 #[derive(PartialEq, Eq)]
@@ -387,6 +426,7 @@ enum Measured {
 
 const BINS: usize = 48;
 const BIN_US: i64 = 5_000;
+const MARGIN_US: i64 = 500;
 const WINDOW: Duration = Duration::from_secs(2);
 /// The share of packets that may come too late.
 const LATE_SHARE: f32 = 0.02;
@@ -403,6 +443,7 @@ impl Lateness {
             bins: [0.0; BINS],
             weight: 0.0,
             target_us: BIN_US,
+            latest_us: 0.0,
         }
     }
 
@@ -453,6 +494,7 @@ impl Lateness {
         }
         let bin = (late_us / BIN_US).clamp(0, BINS as i64 - 1) as usize;
         self.bins[bin] += share;
+        self.latest_us = (self.latest_us * (1.0 - FORGETTING)).max(late_us as f32);
 
         let mut tail = 0.0;
         let mut covered = BINS;
@@ -468,6 +510,11 @@ impl Lateness {
 
     fn target_us(&self) -> i64 {
         self.target_us
+    }
+
+    /// The delay at which a stream that plays can go on: finer than the bins where all is even.
+    fn steady_us(&self) -> i64 {
+        self.target_us.min(self.latest_us as i64 + MARGIN_US)
     }
 
     fn base(&self) -> i64 {

@@ -7,6 +7,8 @@
 //! key that is so confirmed proves the phone, and from then on tones count at once. The first event
 //! ends listening for tones until the format is negotiated anew.
 
+pub mod hush;
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -17,8 +19,10 @@ use crate::media::dtmf::event::EventReceiver;
 use crate::media::dtmf::tone::{Profile, ToneDetector, ToneEvent, ToneEvents};
 use crate::media::dtmf::{Digit, DigitSource};
 use crate::media::frame::{Frame, Rate};
+use crate::media::keys::hush::{Hush, Spoken};
 use crate::media::resample::Resampler;
 use crate::wire::rtp::Header;
+use crate::wire::telephone_event::TelephoneEvent;
 
 /// What a phone is known to send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,9 +42,8 @@ pub struct Keys {
     ear: Option<Box<Ear>>,
     /// Tones that are not known to be no echo of events. Beyond a hand full the oldest counts.
     doubtful: VecDeque<(Instant, Digit)>,
-    /// An event was reported lately: the voice may hold the same key as a tone.
-    hushed_until: Option<Instant>,
-    hushed: bool,
+    /// The voice may hold the same key as a tone.
+    hush: Hush,
 }
 
 /// Listens to the voice, at 8 kHz whatever the bridge's rate.
@@ -61,12 +64,6 @@ enum EarKind {
 const DOUBT: Duration = Duration::from_millis(250);
 const MOST_DOUBTFUL: usize = 8;
 
-/// How long after the last report of an event the voice stays shut: reports come every 20 to 50 ms,
-/// and the voice passes a jitter buffer that they do not.
-const HUSH: Duration = Duration::from_millis(100);
-/// The same after the key was released.
-const AFTER_RELEASE: Duration = Duration::from_millis(20);
-
 impl Default for Keys {
     fn default() -> Self {
         Self {
@@ -79,8 +76,7 @@ impl Default for Keys {
             events: None,
             ear: None,
             doubtful: VecDeque::new(),
-            hushed_until: None,
-            hushed: false,
+            hush: Hush::default(),
         }
     }
 }
@@ -153,9 +149,9 @@ impl Keys {
             self.doubtful.clear();
             self.fit_ear();
         }
-        // RFC 4733 §2.3.1: the E bit says that the key was released.
-        let released = payload.get(1).is_some_and(|flags| flags & 0x80 != 0);
-        self.hushed_until = Some(now + if released { AFTER_RELEASE } else { HUSH });
+        if let (Some(report), Some(format)) = (TelephoneEvent::parse(payload), self.format) {
+            self.hush.event(now, header, report, format.clock_rate_hz);
+        }
         let receiver = self
             .events
             .get_or_insert_with(|| Box::new(EventReceiver::new(now)));
@@ -168,10 +164,11 @@ impl Keys {
         &mut self,
         now: Instant,
         frame: &mut Frame,
+        spoken: Spoken,
         mut pressed: impl FnMut(Digit, DigitSource),
     ) {
         if !self.pass() {
-            self.hush(now, frame);
+            self.hush.voice(now, frame, spoken);
         }
         let Some(ear) = &mut self.ear else { return };
         let certain = self.sends == Sends::Tones
@@ -196,28 +193,6 @@ impl Keys {
             self.sends = Sends::Tones;
             if self.report() {
                 pressed(digit, DigitSource::InBand);
-            }
-        }
-    }
-
-    /// Some gateways let the tone through beside the event.
-    fn hush(&mut self, now: Instant, frame: &mut Frame) {
-        let hush = self.hushed_until.is_some_and(|until| now < until);
-        let before = std::mem::replace(&mut self.hushed, hush);
-        let samples = frame.samples_mut();
-        let edge = samples.len() as i32 / 4;
-        match (before, hush) {
-            (false, false) => self.hushed_until = None,
-            (true, true) => samples.fill(0),
-            (false, true) => {
-                for (step, sample) in (0..).zip(samples) {
-                    *sample = (i32::from(*sample) * (edge - step).max(0) / edge) as i16;
-                }
-            }
-            (true, false) => {
-                for (step, sample) in (0..).zip(samples) {
-                    *sample = (i32::from(*sample) * step.min(edge) / edge) as i16;
-                }
             }
         }
     }
@@ -300,5 +275,7 @@ impl Ear {
     }
 }
 
+#[cfg(test)]
+mod latency;
 #[cfg(test)]
 mod tests;

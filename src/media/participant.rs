@@ -282,15 +282,36 @@ impl Participant {
         made
     }
 
-    /// A frame further in its voice, with the keys found in it.
-    pub fn hear(&mut self, now: Instant, mut event: impl FnMut(Event)) {
+    /// A turn of the wheel: a frame further in its voice, with the keys found in it.
+    pub fn hear(&mut self, now: Instant, event: impl FnMut(Event)) {
+        if self.hearing.as_mut().is_some_and(|it| it.advance(now)) {
+            self.listen(now, event);
+        }
+    }
+
+    /// The same before the wheel's next turn, if the voice is already there.
+    pub fn hear_early(&mut self, now: Instant, event: impl FnMut(Event)) {
+        if self
+            .hearing
+            .as_mut()
+            .is_some_and(|it| it.advance_early(now))
+        {
+            self.listen(now, event);
+        }
+    }
+
+    /// Finds the keys in the newest frame, and leaves of it what others may hear.
+    fn listen(&mut self, now: Instant, mut event: impl FnMut(Event)) {
         let leg = self.leg;
-        if let Some(hearing) = &mut self.hearing {
-            hearing.advance(now);
-            self.keys.voice(now, hearing.newest_mut(), |digit, source| {
+        let Some(hearing) = &mut self.hearing else {
+            return;
+        };
+        let spoken = hearing.spoken();
+        self.keys
+            .voice(now, hearing.newest_mut(), spoken, |digit, source| {
                 event(Event::DigitPressed { leg, digit, source });
             });
-        }
+        hearing.finish_newest();
     }
 
     /// What it needs while it has no seat: packets of its own where silence is not enough.

@@ -91,6 +91,7 @@ impl Bridge {
                 }
             }
         }
+        self.hear_early(legs, cx, listener, from);
         let mut frame = Frame::silent(self.rate);
         while self
             .direct(legs, from)
@@ -99,6 +100,35 @@ impl Bridge {
             self.render(legs, cx, listener, Some((from, &frame)), &mut None);
         }
         self.settle(cx.events);
+    }
+
+    /// What lies over the counterpart need not wait for the wheel, which turns somewhere between two
+    /// of the counterpart's packets.
+    fn hear_early(
+        &mut self,
+        legs: &mut Legs,
+        cx: &mut Context<'_>,
+        listener: Seat,
+        counterpart: Seat,
+    ) {
+        for (speaker, slot) in self.seated() {
+            let heard = self.rules.judge(listener, speaker, 0, false) != Verdict::Silent;
+            if speaker == listener || speaker == counterpart || !heard {
+                continue;
+            }
+            let lag = &self.rows[listener.index()].lags[speaker.index()];
+            let Some(speaker) = legs.at_mut(slot) else {
+                continue;
+            };
+            if speaker
+                .hearing
+                .as_ref()
+                .is_some_and(|it| lag.has_caught_up(it))
+            {
+                let events = &mut *cx.events;
+                speaker.hear_early(cx.now, |event| events.push_back(event));
+            }
+        }
     }
 
     /// One turn of the wheel: every source a frame further, then the rows that it clocks.

@@ -140,9 +140,15 @@ impl World {
 
     /// A user and a pupil who talk, and a supervisor who is dialled in and in nobody's bridge.
     pub fn talking(codecs: [Codec; 3]) -> Self {
+        Self::talking_in_phase(codecs, [0, 3, 6])
+    }
+
+    /// The same, and when within each 20 ms their packets leave.
+    fn talking_in_phase(codecs: [Codec; 3], phases_ms: [u64; 3]) -> Self {
         let mut world = Self::empty();
-        for codec in codecs {
-            world.open(codec);
+        for (codec, phase_ms) in codecs.into_iter().zip(phases_ms) {
+            let phone = world.open(codec);
+            world.phones[phone].phase_ms = phase_ms;
         }
         world.command(Command::OpenBridge { bridge: BRIDGE });
         world.seat(USER, Seat::USER);
@@ -154,7 +160,11 @@ impl World {
 
     /// The same with the supervisor seated as a monitor.
     pub fn monitored(codecs: [Codec; 3]) -> Self {
-        let mut world = Self::talking(codecs);
+        Self::monitored_in_phase(codecs, [0, 3, 6])
+    }
+
+    pub fn monitored_in_phase(codecs: [Codec; 3], phases_ms: [u64; 3]) -> Self {
+        let mut world = Self::talking_in_phase(codecs, phases_ms);
         world.command(Command::Convene { bridge: BRIDGE });
         world.seat(COACH, seat(COACH));
         world.monitor();
