@@ -89,6 +89,7 @@ fn config(world: &World, call: &str, session: &str, help: &str) -> PathBuf {
         ("sessions", "path.id", session),
         ("help-requests", "path.id", help),
         ("watchlist", "path.extension", "204"),
+        ("admin/organisations", "path.organisation", "acme"),
     ];
     let mut text = String::new();
     for (rows, name, value) in rows {
