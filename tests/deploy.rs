@@ -46,7 +46,9 @@ fn what_the_example_configuration_comments_out_as_a_default_is_one() {
         .collect();
 
     let bare = Config::parse(&path, &text, &environment).unwrap();
-    let full = Config::parse(&path, &spoken.join("\n"), &environment).unwrap();
+    let mut full = Config::parse(&path, &spoken.join("\n"), &environment).unwrap();
+    // Where a value stands is no part of it.
+    full.places.rtp_io = bare.places.rtp_io.clone();
 
     assert_ne!(spoken.join("\n"), text.trim_end());
     assert_eq!(format!("{full:?}"), format!("{bare:?}"));
