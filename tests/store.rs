@@ -60,6 +60,7 @@ on_both_databases! {
     people::two_who_edit_at_once_overwrite_nothing,
     people::who_is_removed_is_signed_out_and_an_empty_organisation_goes,
     contacts::a_list_is_put_beside_what_is_there_and_told_to_the_audit,
+    contacts::a_long_list_keeps_nobody_from_writing,
     contacts::a_book_is_the_present_one_after_a_write,
     phones::a_number_is_registered_when_its_code_is_entered,
     phones::codes_are_tried_five_times_and_numbers_called_three_times_an_hour,

@@ -1,9 +1,11 @@
 //! Whom numbers belong to.
 
-use sottovoce::control::record::Source;
+use sottovoce::control::input::StoreAnswer;
+use sottovoce::control::record::{Record, Source};
 use sottovoce::edge::store::audit::{Row, Selection, Verdict};
 use sottovoce::edge::store::contacts::{Contact, Contacts, Imported};
 
+use crate::cases::{Writer, audit_row};
 use crate::databases::Database;
 
 pub async fn a_list_is_put_beside_what_is_there_and_told_to_the_audit(database: Database) {
@@ -51,6 +53,31 @@ pub async fn a_list_is_put_beside_what_is_there_and_told_to_the_audit(database: 
     store.put_contacts("acme", &second, row()).await.unwrap();
     let audit = store.audit_page(&Selection::default(), 0).await.unwrap();
     assert_eq!(audit.len(), 2);
+    store.close().await;
+}
+
+pub async fn a_long_list_keeps_nobody_from_writing(database: Database) {
+    let store = database.store().await;
+    let list: Vec<_> = (0..3_500)
+        .map(|n| contact(&format!("+35840{n:07}"), "Somebody"))
+        .collect();
+
+    let importing = tokio::spawn({
+        let (store, list) = (store.clone(), list.clone());
+        async move { store.put_contacts("acme", &list, row()).await.unwrap() }
+    });
+    let mut writer = Writer::start(&store);
+    for _ in 0..20 {
+        writer.hand_in(Record::Audit(audit_row("role")));
+        let answer = writer.answer().await;
+        assert!(matches!(answer, StoreAnswer::Recorded(_)), "{answer:?}");
+    }
+
+    assert_eq!(importing.await.unwrap().created, list.len());
+    let again = store.put_contacts("acme", &list, row()).await.unwrap();
+    assert_eq!(again.unchanged, list.len());
+    let audit = store.audit_page(&Selection::default(), 0).await.unwrap();
+    assert_eq!(audit.len(), 21, "the import is one row");
     store.close().await;
 }
 

@@ -14,7 +14,7 @@ use crate::edge::people::{self, EditError, NUMBER, People, Wish, is_name};
 use crate::wire::document::{Given, Table};
 
 /// Agents in one list, and contacts.
-pub const MAX_AGENTS: usize = 10_000;
+pub const MAX_AGENTS: usize = 5_000;
 pub const MAX_CONTACTS: usize = 200_000;
 
 /// A line that was not taken, or what is wrong with the list as a whole.

@@ -13,12 +13,15 @@ use utoipa::ToSchema;
 use crate::control::number::normalise;
 use crate::edge::clock;
 use crate::edge::store::audit::{self, Row};
-use crate::edge::store::db::{Tx, all_rows, execute, one_row, rows};
+use crate::edge::store::db::{Tx, all_rows, execute, one_row};
 use crate::edge::store::{Store, StoreError};
 
 /// Contacts of one organisation, some tens of megabytes in memory. An import that would make more
 /// is refused.
 pub const MAX_CONTACTS: i64 = 200_000;
+
+/// Contacts that are written at once.
+const PIECE: usize = 1_000;
 
 /// For how long a book is taken for the present one, where another process may write, too.
 const FRESH: Duration = Duration::from_secs(5);
@@ -193,56 +196,59 @@ impl Store {
             .collect())
     }
 
-    /// Puts contacts beside those that are there; a number that is there gets the new name.
+    /// Puts contacts beside those that are there; a number that is there gets the new name. A long
+    /// list is written in pieces, so that nobody else who writes waits long; what was written of a
+    /// list that could not be finished stays, and the list can be taken in again.
     pub async fn put_contacts(
         &self,
         organisation: &str,
         contacts: &[Contact],
         row: Row,
     ) -> Result<Imported, ContactsError> {
-        let mut tx = self.db().begin().await?;
-        let mut there: BTreeMap<String, String> = rows!(
-            &mut tx,
-            (String, String),
-            "SELECT number, name FROM contacts WHERE organisation = $1",
-            organisation
-        )?
-        .into_iter()
-        .collect();
+        let known = self.contact_book(organisation).await?;
         let mut imported = Imported::default();
-        for Contact { number, name } in contacts {
-            match there.insert(number.clone(), name.clone()) {
+        let mut news = Vec::new();
+        for contact in contacts {
+            match known.names.get(&contact.number) {
                 None => imported.created += 1,
-                Some(old) if old == *name => {
+                Some(old) if **old == *contact.name => {
                     imported.unchanged += 1;
                     continue;
                 }
                 Some(_) => imported.changed += 1,
             }
-            execute!(
-                &mut tx,
-                "INSERT INTO contacts (organisation, number, name) VALUES ($1, $2, $3) \
-                 ON CONFLICT (organisation, number) DO UPDATE SET name = excluded.name",
-                organisation,
-                number,
-                name,
-            )?;
+            news.push(contact);
         }
-        let count = there.len() as i64;
-        if count > MAX_CONTACTS {
-            tx.roll_back().await?;
+        let count = (known.names.len() + imported.created) as i64;
+        if imported.created > 0 && count > MAX_CONTACTS {
             return Err(ContactsError::TooMany(count));
         }
-        if imported.created + imported.changed > 0 {
+        let changes = format!("{} created, {} changed", imported.created, imported.changed);
+        let mut told = Some(Row {
+            detail: Some(changes),
+            ..row
+        });
+        for piece in news.chunks(PIECE) {
+            let began = clock::now();
+            let mut tx = self.db().begin().await?;
+            for Contact { number, name } in piece {
+                execute!(
+                    &mut tx,
+                    "INSERT INTO contacts (organisation, number, name) VALUES ($1, $2, $3) \
+                     ON CONFLICT (organisation, number) DO UPDATE SET name = excluded.name",
+                    organisation,
+                    number,
+                    name,
+                )?;
+            }
             turn_the_page(&mut tx, organisation).await?;
-            let changes = format!("{} created, {} changed", imported.created, imported.changed);
-            let row = Row {
-                detail: Some(changes),
-                ..row
-            };
-            audit::append(&mut tx, vec![row]).await?;
+            audit::append(&mut tx, told.take().into_iter().collect()).await?;
+            tx.commit().await?;
+            if news.len() > PIECE {
+                // SQLite has one writer at a time, and does not queue them.
+                tokio::time::sleep(clock::now() - began).await;
+            }
         }
-        tx.commit().await?;
         Ok(imported)
     }
 
