@@ -14,8 +14,12 @@ mod people;
 mod phones;
 #[path = "store/reports.rs"]
 mod reports;
+#[path = "store/retention.rs"]
+mod retention;
 #[path = "store/watchlist.rs"]
 mod watchlist;
+#[path = "store/webhooks.rs"]
+mod webhooks;
 
 /// Each case as two tests.
 macro_rules! on_both_databases {
@@ -70,6 +74,13 @@ on_both_databases! {
     reports::a_supervisor_sees_their_own_and_their_agents,
     reports::the_audit_is_filtered_as_it_is_asked_for,
     killed::what_was_reported_survives_a_kill_in_the_middle_of_writing,
+    retention::whole_days_are_forgotten_and_the_chain_stays_verifiable,
+    retention::what_is_altered_after_forgetting_is_still_found,
+    retention::calls_that_ended_before_are_forgotten_with_their_days,
+    webhooks::what_waits_for_a_webhook_survives_in_order_until_it_is_taken,
+    webhooks::a_dead_letter_is_kept_listed_and_sent_again,
+    webhooks::a_webhook_that_is_removed_takes_its_letters_along,
+    webhooks::more_than_may_wait_gives_up_the_oldest,
 }
 
 #[tokio::test]

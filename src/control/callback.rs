@@ -15,7 +15,7 @@ use crate::control::directory::SupervisorEntry;
 use crate::control::input::{Identity, Network, Reply};
 use crate::control::joining::Place;
 use crate::control::number;
-use crate::control::output::Target;
+use crate::control::output::{Notice, Target};
 use crate::control::policy::{self, Coaching};
 use crate::control::record::{Outcome, Source};
 use crate::control::refusal::ErrorCode;
@@ -223,6 +223,7 @@ impl Switchboard {
         if let Some(request) = request {
             self.reply(request, Reply::Session { session });
         }
+        self.notify_callback(session, Notice::SessionStarted);
         for device in devices {
             let leg = self.ring(now, &owner, device, Purpose::Session(session), shard);
             if let Some(callback) = self.desk.callbacks.get_mut(&session) {

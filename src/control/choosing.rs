@@ -137,6 +137,10 @@ impl Switchboard {
     pub(in crate::control) fn say_menu(&mut self, now: Instant, leg: LegId, first: &[Sentence]) {
         let mut sentences = first.to_vec();
         sentences.push(Sentence::Menu(self.menu(now, leg)));
+        let waiting = self.entry(leg).and_then(|entry| self.waiting_help(&entry));
+        if let Some(help) = waiting {
+            self.heard_of(leg, help);
+        }
         self.say(leg, &sentences);
     }
 

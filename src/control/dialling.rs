@@ -260,7 +260,7 @@ impl Switchboard {
             self.record_call(id);
         }
         self.record(Record::CallAnswered { call: id });
-        self.notify(Notice::CallAnswered(id));
+        self.notify_call(id, Notice::CallAnswered);
         self.watch(id);
         self.listen(id);
     }

@@ -9,6 +9,10 @@
 //! The first to accept has it, for good: there is one writer, so "first" needs no lock. At most one
 //! request of a call is open. Accepting joins nobody, and closing ends no session.
 
+mod announcing;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +22,7 @@ use crate::control::call::{Call, Side};
 use crate::control::desk::Desk;
 use crate::control::directory::SupervisorEntry;
 use crate::control::order::Order;
-use crate::control::output::Notice;
+use crate::control::policy;
 use crate::control::record::{HelpRow, HelpState, Outcome, Record, Source};
 use crate::control::refusal::ErrorCode;
 use crate::control::speech::{self, Sentence};
@@ -49,6 +53,9 @@ pub struct HelpRequest {
     pub state: HelpState,
     pub provided_by: Option<Arc<str>>,
     pub raised_at: Instant,
+    pub accepted_at: Option<Instant>,
+    /// Closed, cancelled or expired.
+    pub ended_at: Option<Instant>,
 }
 
 /// What agents have typed of `*4#` and `*5#`; one entry for each call whose agent pressed `*`, until
@@ -128,7 +135,8 @@ impl Switchboard {
     ) -> Option<HelpId> {
         let known = self.calls.get(&call)?;
         let (organisation, agent) = (known.organisation.clone()?, known.pupil.agent.clone()?);
-        if !known.is_talking() || self.desk.open_help(call).is_some() {
+        let off = policy::organisation_supervises(&self.directory, &organisation).is_err();
+        if off || !known.is_talking() || self.desk.open_help(call).is_some() {
             return None;
         }
         let id = HelpId(self.ids.next_id());
@@ -145,6 +153,8 @@ impl Switchboard {
                 state: HelpState::Requested,
                 provided_by: None,
                 raised_at: now,
+                accepted_at: None,
+                ended_at: None,
             },
         );
         self.timers.set(
@@ -152,13 +162,15 @@ impl Switchboard {
             Timer::Supervisor(SupervisorTimer::Help(id)),
             now + EXPIRY,
         );
-        self.help_changed(id, actor, source, "help_raise");
+        self.help_changed(id, actor.clone(), source, "help_raise");
+        self.announce_help(now, id, &actor);
         Some(id)
     }
 
     /// The first to accept has it; the others are told so (9009).
     pub(in crate::control) fn take_help(
         &mut self,
+        now: Instant,
         help: HelpId,
         user: &Arc<str>,
         source: Source,
@@ -176,6 +188,7 @@ impl Switchboard {
         }
         request.state = HelpState::InProgress;
         request.provided_by = Some(user.clone());
+        request.accepted_at = Some(now);
         self.help_changed(help, user.clone(), source, "help_accept");
         Ok(())
     }
@@ -183,6 +196,7 @@ impl Switchboard {
     /// Moves a request on by somebody's wish; says whether its state allowed that.
     pub(in crate::control) fn settle_help(
         &mut self,
+        now: Instant,
         help: HelpId,
         from: HelpState,
         to: HelpState,
@@ -196,6 +210,7 @@ impl Switchboard {
             return false;
         }
         request.state = to;
+        request.ended_at = is_settled(to).then_some(now);
         let action = match to {
             HelpState::Closed => "help_close",
             HelpState::Cancelled => "help_cancel",
@@ -203,12 +218,17 @@ impl Switchboard {
             HelpState::Requested => "help_raise",
             HelpState::InProgress => "help_accept",
         };
-        self.help_changed(help, actor, source, action);
+        let settled = request.clone();
+        self.help_changed(help, actor.clone(), source, action);
+        if to == HelpState::Closed && source != Source::System {
+            self.tell_provider(&settled, &actor);
+        }
         true
     }
 
-    pub(in crate::control) fn help_expired(&mut self, _now: Instant, help: HelpId) {
+    pub(in crate::control) fn help_expired(&mut self, now: Instant, help: HelpId) {
         self.settle_help(
+            now,
             help,
             HelpState::Requested,
             HelpState::Expired,
@@ -218,7 +238,7 @@ impl Switchboard {
     }
 
     /// The call has ended or left its agent: what was asked for has no object any more.
-    pub(in crate::control) fn help_call_over(&mut self, _now: Instant, call: CallId) {
+    pub(in crate::control) fn help_call_over(&mut self, now: Instant, call: CallId) {
         self.desk.help_keys.forget(call);
         let Some(help) = self.desk.open_help(call) else {
             return;
@@ -227,7 +247,7 @@ impl Switchboard {
             (HelpState::Requested, HelpState::Cancelled),
             (HelpState::InProgress, HelpState::Closed),
         ] {
-            self.settle_help(help, from, to, "system".into(), Source::System);
+            self.settle_help(now, help, from, to, "system".into(), Source::System);
         }
     }
 
@@ -242,17 +262,19 @@ impl Switchboard {
             .values()
             .find(|request| {
                 request.state == state
-                    && self
-                        .calls
-                        .get(&request.call)
-                        .is_some_and(|call| self.is_in_scope(supervisor, call))
+                    && self.calls.get(&request.call).is_some_and(|call| {
+                        self.is_in_scope(supervisor, call)
+                            && self
+                                .facts(call, None)
+                                .is_some_and(|facts| !policy::is_own_call(supervisor, &facts))
+                    })
             })
             .map(|request| request.id)
     }
 
     /// `2#` in the menu: takes the waiting request and joins its call.
     pub(in crate::control) fn accept_help_by_key(&mut self, now: Instant, leg: LegId) {
-        match self.take_waiting_help(leg) {
+        match self.take_meant_help(now, leg) {
             Ok(call) => self.join(now, leg, call, Source::Phone, Announced::HelpAccepted),
             Err(code) => self.refuse_choice(now, leg, None, code),
         }
@@ -274,25 +296,28 @@ impl Switchboard {
         if self.is_only_company(leg) {
             return self.refuse_order(leg, action, None, via, ErrorCode::NotPermitted);
         }
-        match self.take_waiting_help(leg) {
+        match self.take_meant_help(now, leg) {
             Ok(call) if call == here => self.say(leg, &[Sentence::HelpAccepted]),
             Ok(call) => self.step_over(now, leg, call, Announced::HelpAccepted),
             Err(code) => self.refuse_order(leg, action, None, via, code),
         }
     }
 
-    fn take_waiting_help(&mut self, leg: LegId) -> Result<CallId, ErrorCode> {
-        crate::control::policy::begins(self.service)?;
+    fn take_meant_help(&mut self, now: Instant, leg: LegId) -> Result<CallId, ErrorCode> {
+        policy::begins(self.service)?;
         let entry = self.entry(leg).ok_or(ErrorCode::Unregistered)?;
-        let Some(help) = self.waiting_help(&entry) else {
+        let Some(help) = self.meant_help(leg) else {
             // Somebody was faster, or nobody asked.
             return match self.help_in_scope(&entry, HelpState::InProgress) {
                 Some(_) => Err(ErrorCode::HelpTaken),
                 None => Err(ErrorCode::NoCall),
             };
         };
-        self.take_help(help, &entry.user, Source::Phone)
-            .map_err(|_| ErrorCode::HelpTaken)?;
+        self.take_help(now, help, &entry.user, Source::Phone)
+            .map_err(|refusal| match refusal {
+                TakeRefusal::Taken => ErrorCode::HelpTaken,
+                TakeRefusal::Settled => ErrorCode::NoCall,
+            })?;
         self.desk
             .help
             .get(&help)
@@ -345,7 +370,9 @@ impl Switchboard {
                     (HelpState::Requested, HelpState::Cancelled),
                 ]
                 .into_iter()
-                .any(|(from, to)| self.settle_help(help, from, to, agent.clone(), Source::Phone));
+                .any(|(from, to)| {
+                    self.settle_help(now, help, from, to, agent.clone(), Source::Phone)
+                });
                 if settled {
                     self.tell_agent(leg, Sentence::HelpClosed);
                 }
@@ -397,7 +424,7 @@ impl Switchboard {
             state: request.state,
             provided_by: request.provided_by,
         }));
-        self.notify(Notice::HelpChanged(id));
+        self.notify_help(id);
     }
 
     fn forget_settled_help(&mut self) {
@@ -431,7 +458,7 @@ fn is_settled(state: HelpState) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+mod key_tests {
     use super::*;
 
     #[test]

@@ -389,7 +389,12 @@ impl Switchboard {
                 music: false,
             });
         }
-        self.notify(Notice::SessionStarted(session));
+        // A session that was called is known since its phones rang.
+        let notice = match via {
+            Source::Phone => Notice::SessionStarted,
+            Source::Console | Source::Api | Source::System => Notice::SessionMoved,
+        };
+        self.notify_session(leg, notice);
         self.confirm(leg);
         self.process_requests(now, leg);
     }

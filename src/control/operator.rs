@@ -72,8 +72,9 @@ impl Switchboard {
                 reason,
                 comment,
             } => self.raise_help_by_click(now, request, &who, call, agent, reason, comment),
-            Ask::AcceptHelp { help } => self.accept_help_by_click(request, &who, help),
+            Ask::AcceptHelp { help } => self.accept_help_by_click(now, request, &who, help),
             Ask::CloseHelp { help } => self.settle_help_by_click(
+                now,
                 request,
                 &who,
                 help,
@@ -81,6 +82,7 @@ impl Switchboard {
                 HelpState::Closed,
             ),
             Ask::CancelHelp { help } => self.settle_help_by_click(
+                now,
                 request,
                 &who,
                 help,
@@ -115,7 +117,7 @@ impl Switchboard {
         }
     }
 
-    fn is_own(&self, entry: &SupervisorEntry, call: &Call) -> bool {
+    pub(in crate::control) fn is_own(&self, entry: &SupervisorEntry, call: &Call) -> bool {
         self.facts(call, None)
             .is_some_and(|facts| policy::is_own_call(entry, &facts))
     }

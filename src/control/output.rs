@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use crate::control::input::{Identity, Reply};
 use crate::control::record::Record;
-use crate::id::{LegId, RecordId, RequestId, ShardId};
+use crate::control::snapshot::{CallView, HelpView, SessionView};
+use crate::id::{CallId, LegId, RecordId, RequestId, SessionId, ShardId};
 use crate::media::command::Command;
 use crate::wire::sdp::SessionDescription;
 
@@ -141,20 +142,27 @@ pub enum Target {
     Registered(Identity),
 }
 
-/// What changed, for the live feed. Readers take details from the snapshot.
+/// What changed, for the live feed. Each holds what was true at that moment, since a snapshot may
+/// come later than the next change, or after the end.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Notice {
-    CallStarted(crate::id::CallId),
-    CallAnswered(crate::id::CallId),
-    CallEnded(crate::id::CallId),
-    SessionStarted(crate::id::SessionId),
+    CallStarted(CallId),
+    /// Both legs are connected.
+    CallAnswered(CallView),
+    /// The call goes on with another agent, or with somebody who is none.
+    CallTransferred(CallView),
+    CallEnded(CallId),
+    /// A supervisor's phones ring, or a supervisor who dialled in has joined.
+    SessionStarted(SessionView),
+    /// A session whose phones rang is confirmed or has joined.
+    SessionMoved(SessionView),
     /// With the time from the last key (or click) to the mix in force.
     RoleChanged {
-        session: crate::id::SessionId,
+        session: SessionView,
         took: std::time::Duration,
     },
-    SessionEnded(crate::id::SessionId),
-    HelpChanged(crate::id::HelpId),
+    SessionEnded(SessionId),
+    HelpChanged(HelpView),
     DigitCounted(crate::media::dtmf::DigitSource),
     Refused(crate::control::refusal::ErrorCode),
 }

@@ -11,7 +11,7 @@ use crate::control::directory::SupervisorEntry;
 use crate::control::input::Network;
 use crate::control::leg::{LegOwner, Way};
 use crate::control::legs::{Dialled, MAX_FORWARDS};
-use crate::control::output::Target;
+use crate::control::output::{Notice, Target};
 use crate::control::proof::ProofCode;
 use crate::control::record::{Outcome, Source};
 use crate::control::refusal::ErrorCode;
@@ -210,6 +210,9 @@ impl Switchboard {
                 }
                 self.wake(leg, SupervisorTimer::Ring, now + IDLE);
                 self.say(leg, &[Sentence::PressOne]);
+                if let Purpose::Session(session) = purpose {
+                    self.notify_callback(session, Notice::SessionMoved);
+                }
             }
         }
     }
@@ -263,12 +266,11 @@ impl Switchboard {
                     entry.has_pin && !self.desk.is_locked(now, &owner, None)
                 });
                 match ready {
-                    true => self.ask_for_pin(
-                        now,
-                        leg,
-                        AfterPin::CalledBack(session),
-                        &[Sentence::EnterPin],
-                    ),
+                    true => {
+                        let then = AfterPin::CalledBack(session);
+                        self.ask_for_pin(now, leg, then, &[Sentence::EnterPin]);
+                        self.notify_callback(session, Notice::SessionMoved);
+                    }
                     false => self.refuse_pin(now, leg),
                 }
             }

@@ -292,10 +292,8 @@ impl Switchboard {
         let done = self.audit_role(leg, action, &via, before, supervision, Outcome::Done);
         self.note_record(leg, done);
         if before != supervision {
-            self.notify(Notice::RoleChanged {
-                session: id,
-                took: now.saturating_duration_since(via.at),
-            });
+            let took = now.saturating_duration_since(via.at);
+            self.notify_session(leg, |session| Notice::RoleChanged { session, took });
             if supervision == Supervision::TakenOver {
                 self.wake(leg, SupervisorTimer::Overlap, now + OVERLAP);
             }

@@ -21,7 +21,7 @@ pub struct Snapshot {
     pub store_down: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct CallView {
     pub id: CallId,
     pub organisation: Option<Arc<str>>,
@@ -56,7 +56,7 @@ pub enum Presence {
     OnCall { since: Instant },
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SessionView {
     pub id: SessionId,
     pub call: CallId,
@@ -75,7 +75,7 @@ pub enum SessionState {
     Ended,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HelpView {
     pub id: HelpId,
     pub organisation: Arc<str>,
@@ -86,4 +86,7 @@ pub struct HelpView {
     pub state: HelpState,
     pub provided_by: Option<Arc<str>>,
     pub raised_at: Instant,
+    pub accepted_at: Option<Instant>,
+    /// Closed, cancelled or expired.
+    pub ended_at: Option<Instant>,
 }

@@ -52,6 +52,8 @@ pub enum Sentence {
     OnHold,
     AgentOnHold,
     AgentConsulting,
+    /// This agent asks for help.
+    HelpWaiting(String),
     HelpAccepted,
     HelpRaised,
     HelpClosed,
@@ -86,6 +88,7 @@ pub fn stems(settings: &Settings, sentence: &Sentence) -> Vec<PromptId> {
     let words: &[&'static str] = match sentence {
         Sentence::Refused(code) => return refusal(settings, *code),
         Sentence::Menu(menu) => return self::menu(menu),
+        Sentence::HelpWaiting(agent) => return help_waiting(agent),
         Sentence::Status {
             supervision,
             on_hold,
@@ -164,15 +167,20 @@ fn status(supervision: Supervision, on_hold: bool) -> Vec<PromptId> {
     stems
 }
 
+fn help_waiting(agent: &str) -> Vec<PromptId> {
+    let mut stems = vec![PromptId("help-waiting-1")];
+    stems.extend(spell(agent));
+    stems.push(PromptId("help-waiting-2"));
+    stems
+}
+
 fn menu(menu: &Menu) -> Vec<PromptId> {
     let mut stems = Vec::new();
     if menu.retry {
         stems.push(PromptId("retry"));
     }
     if let Some(agent) = &menu.help {
-        stems.push(PromptId("help-waiting-1"));
-        stems.extend(spell(agent));
-        stems.push(PromptId("help-waiting-2"));
+        stems.extend(help_waiting(agent));
     }
     if !menu.agents.is_empty() {
         stems.push(PromptId("calls-waiting"));
@@ -275,6 +283,7 @@ mod tests {
             Sentence::OnHold,
             Sentence::AgentOnHold,
             Sentence::AgentConsulting,
+            Sentence::HelpWaiting("204".into()),
             Sentence::HelpAccepted,
             Sentence::HelpRaised,
             Sentence::HelpClosed,

@@ -32,7 +32,9 @@ use crate::control::role::Supervision;
 use crate::control::speech::{self, Sentence};
 use crate::control::switchboard::Switchboard;
 use crate::control::timers::{Owner, Timer};
-use crate::id::{CallId, Generation, Language, LegId, PlayId, RecordId, RequestId, SessionId};
+use crate::id::{
+    CallId, Generation, HelpId, Language, LegId, PlayId, RecordId, RequestId, SessionId,
+};
 use crate::media::command::{Command, Ducking, Event, Sound};
 use crate::media::dtmf::{Digit, DigitSource};
 use crate::media::matrix::Seat;
@@ -56,6 +58,10 @@ pub struct Supervisor {
     pub playing: Option<PlayId>,
     /// Keys are ignored until then.
     pub deaf_until: Option<Instant>,
+    /// A request for help that is spoken of when there is silence: see `help`.
+    pub to_announce: Option<HelpId>,
+    /// The request that this supervisor was told of last: `2#` means it.
+    pub heard_of: Option<HelpId>,
 }
 
 /// Who is on the line, as far as it was told.
@@ -234,7 +240,7 @@ pub enum SupervisorTimer {
     /// The conference of a call-me.
     Reserve(SessionId),
     /// A help request that nobody takes.
-    Help(crate::id::HelpId),
+    Help(HelpId),
 }
 
 /// How long the menu and the PIN wait for a key.
@@ -273,6 +279,8 @@ impl Supervisor {
             requests: VecDeque::new(),
             playing: None,
             deaf_until: None,
+            to_announce: None,
+            heard_of: None,
         }
     }
 
@@ -580,6 +588,7 @@ impl Switchboard {
             | State::Supervising(_)
             | State::Ringing(_) => {}
         }
+        self.announce_what_is_due(now, leg);
     }
 }
 

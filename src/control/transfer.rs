@@ -10,7 +10,7 @@ use crate::control::dialling::RING_TIME;
 use crate::control::input::{Network, Signal};
 use crate::control::leg::Departure;
 use crate::control::legs::{Dialled, MAX_FORWARDS};
-use crate::control::output::SignalCommand;
+use crate::control::output::{Notice, SignalCommand};
 use crate::control::policy::CallKind;
 use crate::control::route::{AgentKey, Caller};
 use crate::control::switchboard::{Switchboard, reason};
@@ -235,6 +235,7 @@ impl Switchboard {
         self.settle_alone(now, id, side.other());
         self.resume(now, id, side.other());
         self.call_transferred(now, id);
+        self.notify_call(id, Notice::CallTransferred);
     }
 
     /// A phone that the transfer rang is gone.

@@ -31,7 +31,7 @@ impl Switchboard {
         snapshot
     }
 
-    fn view(&self, call: &Call) -> CallView {
+    pub(in crate::control) fn view(&self, call: &Call) -> CallView {
         let user = call.user.leg.and_then(|leg| self.legs.get(&leg));
         CallView {
             id: call.id,

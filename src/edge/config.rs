@@ -5,6 +5,7 @@
 //! so that `serve` and `apply` mean the same database wherever they are started.
 
 mod addresses;
+mod keeping;
 mod read;
 mod routing;
 mod supervising;
@@ -14,6 +15,7 @@ mod tests;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ipnet::IpNet;
 
@@ -30,11 +32,25 @@ pub struct Config {
     pub http: Http,
     pub database: DatabaseUrl,
     pub trunks: Vec<Trunk>,
+    pub webhooks: WebhookSettings,
+    /// Days that the audit goes back; `None`: for ever.
+    pub audit_days: Option<u16>,
     /// What control decides by: `[media]`, `[supervising]`, routes. The spoken codes are filled in
     /// from the catalogue.
     pub settings: Settings,
     /// Where in the file that stands which only the world can show to be wrong.
     pub places: Places,
+}
+
+/// How events are brought to webhooks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebhookSettings {
+    /// The while after the first attempt that failed; it doubles with each.
+    pub first_retry: Duration,
+    /// After so many an event is a dead letter.
+    pub attempts: u32,
+    /// How long an answer may take.
+    pub timeout: Duration,
 }
 
 /// `None` where the file says nothing and the default holds.

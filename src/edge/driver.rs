@@ -370,8 +370,10 @@ impl Driver {
             Notice::Refused(code) => self.metrics.refusal(*code),
             Notice::CallStarted(_)
             | Notice::CallAnswered(_)
+            | Notice::CallTransferred(_)
             | Notice::CallEnded(_)
             | Notice::SessionStarted(_)
+            | Notice::SessionMoved(_)
             | Notice::SessionEnded(_)
             | Notice::HelpChanged(_) => {}
         }

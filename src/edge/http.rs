@@ -9,6 +9,7 @@ pub mod agents;
 pub mod asking;
 pub mod audit;
 pub mod calls;
+pub mod events;
 pub mod help_requests;
 pub mod login;
 pub mod phone;
@@ -21,20 +22,25 @@ pub mod tickets;
 pub mod time;
 pub mod viewer;
 pub mod watchlist;
+pub mod webhooks;
 
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::serve::ListenerExt as _;
 use axum::{Json, Router};
+use rustix::net::sockopt::set_tcp_user_timeout;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tracing::debug;
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 use utoipa_axum::router::OpenApiRouter;
@@ -42,12 +48,15 @@ use utoipa_axum::router::OpenApiRouter;
 use crate::control::input::Identity;
 use crate::control::settings::Settings;
 use crate::edge::catalogue::Catalogue;
+use crate::edge::http::events::feed::Feed;
+use crate::edge::http::events::reader::Readers;
 use crate::edge::http::refusal::Refusal;
 use crate::edge::http::sign_ins::SignIns;
 use crate::edge::live::{Live, PeopleView};
 use crate::edge::store::Store;
 use crate::edge::store::contacts::Contacts;
 use crate::edge::telemetry::Metrics;
+use crate::edge::webhooks::Webhooks;
 
 /// What every page may use. Cloned for each request.
 #[derive(Clone, Debug)]
@@ -64,7 +73,15 @@ pub struct Web {
     pub contacts: Contacts,
     /// Of digest authentication.
     pub realm: Arc<str>,
+    /// What happens, for those who read it.
+    pub events: Feed,
+    pub readers: Readers,
+    pub webhooks: Webhooks,
 }
+
+/// A reader who takes nothing of what it is sent for this long is given up (RFC 5482): a stream of
+/// events that hangs does not stay for ever.
+const UNREAD: Duration = Duration::from_secs(60);
 
 /// Answers until `stop`, and then what was asked before it.
 pub async fn serve(
@@ -73,6 +90,12 @@ pub async fn serve(
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> io::Result<()> {
     let service = router(web).into_make_service_with_connect_info::<SocketAddr>();
+    let listener = listener.tap_io(|connection| {
+        let limit = u32::try_from(UNREAD.as_millis()).unwrap_or(u32::MAX);
+        if let Err(error) = set_tcp_user_timeout(&*connection, limit) {
+            debug!(%error, "a reader who takes nothing is not given up");
+        }
+    });
     axum::serve(listener, service)
         .with_graceful_shutdown(stop)
         .await
@@ -106,6 +129,8 @@ fn api() -> OpenApiRouter<Web> {
         .merge(reports::routes())
         .merge(phone::routes())
         .merge(admin::routes())
+        .merge(events::routes())
+        .merge(webhooks::routes())
 }
 
 #[derive(OpenApi)]

@@ -24,6 +24,9 @@ use crate::edge::catalogue::Catalogue;
 use crate::edge::clock;
 use crate::edge::config::Config;
 use crate::edge::driver::{Driver, DriverError, Inboxes, Remains, Wish};
+use crate::edge::http::events::feed::Feed;
+use crate::edge::http::events::hub::{self, Sources};
+use crate::edge::http::events::reader::Readers;
 use crate::edge::http::sign_ins::SignIns;
 use crate::edge::http::{self, Web};
 use crate::edge::live::{self, Live, PeopleSource, live};
@@ -33,7 +36,9 @@ use crate::edge::rtp::{MediaConfig, MediaPlane, engine};
 use crate::edge::sip::{self, CredentialLookup, Credentials, Sip, SipHandle, SipSettings};
 use crate::edge::store::Store;
 use crate::edge::store::contacts::Contacts;
+use crate::edge::store::retention::Pruned;
 use crate::edge::telemetry::Metrics;
+use crate::edge::webhooks::{self, Webhooks};
 use crate::id::Ids;
 use crate::wire::document::Place;
 
@@ -52,6 +57,8 @@ const ASK_LEGS: Duration = Duration::from_millis(20);
 const CLOSING: Duration = Duration::from_secs(5);
 /// How often the database is asked whether people changed.
 const LOOK_AT_PEOPLE: Duration = Duration::from_secs(5);
+/// How often it is looked whether a day of the audit is over that is kept no longer.
+const LOOK_AT_RETENTION: Duration = Duration::from_secs(600);
 /// 2025-01-01T00:00:00Z: seconds since then are the upper part of the ids of a start.
 const IDS_EPOCH_MS: i64 = 1_735_689_600_000;
 /// Ids of the signalling edge are told from those of call control by this bit.
@@ -151,6 +158,7 @@ pub async fn start(config: Config, apply: Option<&Path>) -> anyhow::Result<Runni
     let (answer_sender, answers) = mpsc::channel(MAX_ANSWERS);
     let (wish_sender, wishes) = mpsc::channel(MAX_WISHES);
     let (live, source) = live();
+    let notices = live.notices();
     let first_id = first_id();
     let sip = Sip::start(
         SipSettings::of(&config),
@@ -182,6 +190,24 @@ pub async fn start(config: Config, apply: Option<&Path>) -> anyhow::Result<Runni
     let driver = tokio::spawn(driver.run());
 
     let (stop_web, web_stops) = oneshot::channel::<()>();
+    let (webhooks, webhooks_running) =
+        Webhooks::start(store.clone(), &config.webhooks, metrics.clone()).await?;
+    let last = u64::try_from(store.last_posted().await?).unwrap_or_default();
+    let feed = Feed::new(clock::utc_ms(), last);
+    let contacts = Contacts::new(store.clone());
+    let sources = Sources {
+        notices,
+        live: live.clone(),
+        people: people.clone(),
+        registered: sip.registrations(),
+        store: store.clone(),
+        contacts: contacts.clone(),
+        webhooks: webhooks.clone(),
+    };
+    let hub = tokio::spawn(hub::run(sources, feed.clone()));
+    let retention = config
+        .audit_days
+        .map(|days| tokio::spawn(keep_days(store.clone(), days)));
     let pages = Web {
         live: live.clone(),
         metrics: metrics.clone(),
@@ -191,8 +217,11 @@ pub async fn start(config: Config, apply: Option<&Path>) -> anyhow::Result<Runni
         settings: policies,
         sign_ins: SignIns::default(),
         registered: sip.registrations(),
-        contacts: Contacts::new(store.clone()),
+        contacts,
         realm: config.sip.domain.as_str().into(),
+        events: feed.clone(),
+        readers: Readers::default(),
+        webhooks: webhooks.clone(),
     };
     let web = tokio::spawn(async move {
         let stop = async move {
@@ -226,6 +255,9 @@ pub async fn start(config: Config, apply: Option<&Path>) -> anyhow::Result<Runni
         web,
         stop_web: Some(stop_web),
         people,
+        hub,
+        webhooks: webhooks_running,
+        retention,
     })
 }
 
@@ -241,6 +273,10 @@ pub struct RunningService {
     web: JoinHandle<()>,
     stop_web: Option<oneshot::Sender<()>>,
     people: JoinHandle<()>,
+    /// Makes events.
+    hub: JoinHandle<()>,
+    webhooks: webhooks::Running,
+    retention: Option<JoinHandle<()>>,
 }
 
 impl RunningService {
@@ -297,9 +333,15 @@ impl RunningService {
             web,
             stop_web,
             people,
+            hub,
+            webhooks,
+            retention,
             ..
         } = self;
         people.abort();
+        if let Some(retention) = retention {
+            retention.abort();
+        }
         drop(wishes);
         // The task held the other end; once it is gone the driver sees that nobody wishes anything.
         let _ = people.await;
@@ -318,6 +360,12 @@ impl RunningService {
         if tokio::time::timeout(CLOSING, web).await.is_err() {
             abort.abort();
         }
+        // The hub ends with call control, and hands in what it had left.
+        let abort = hub.abort_handle();
+        if tokio::time::timeout(CLOSING, hub).await.is_err() {
+            abort.abort();
+        }
+        webhooks.close(CLOSING).await;
         store.close().await;
     }
 }
@@ -379,6 +427,25 @@ async fn watch_people(
             // Who asked may have gone.
             let _ = asked.send(());
         }
+    }
+}
+
+/// Forgets whole days of the audit when they are older than they may be.
+async fn keep_days(store: Store, days: u16) {
+    loop {
+        match store.prune(clock::utc_ms(), days).await {
+            Ok(pruned) if pruned != Pruned::default() => {
+                info!(
+                    audit_rows = pruned.audit_rows,
+                    others = pruned.others,
+                    days,
+                    "what was kept long enough is forgotten"
+                );
+            }
+            Ok(_) => {}
+            Err(error) => warn!(%error, "what was kept long enough cannot be forgotten now"),
+        }
+        tokio::time::sleep(LOOK_AT_RETENTION).await;
     }
 }
 

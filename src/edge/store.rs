@@ -11,10 +11,12 @@ pub mod people;
 pub mod phones;
 mod records;
 pub mod reports;
+pub mod retention;
 pub mod secrets;
 pub mod sign_ins;
 pub mod users;
 pub mod watchlist;
+pub mod webhooks;
 mod writer;
 
 use crate::edge::store::lines::csv_lines;
@@ -152,6 +154,14 @@ impl Store {
             node
         )?;
 
+        let help = rows!(
+            &mut tx,
+            (String, String, String, String, String),
+            "SELECT id, organisation, call, agent, state FROM help_requests \
+             WHERE node = $1 AND ended_ms IS NULL ORDER BY id",
+            node
+        )?;
+
         let by_system = |id: &str, action: &str| audit::Row {
             at_ms,
             actor: "system".into(),
@@ -176,14 +186,29 @@ impl Store {
             row.agent = agent.clone();
             row
         });
-        audit::append(&mut tx, of_sessions.chain(of_calls).collect()).await?;
+        // As at the end of any call: what waits is cancelled, what was taken is closed.
+        let of_help = help.iter().map(|(id, organisation, call, agent, state)| {
+            let action = match &**state {
+                "in_progress" => "help_close",
+                _ => "help_cancel",
+            };
+            let mut row = by_system(id, action);
+            row.organisation = Some(organisation.clone());
+            row.call = Some(call.clone());
+            row.agent = Some(agent.clone());
+            row.help_request = Some(id.clone());
+            row
+        });
+        let rows = of_sessions.chain(of_help).chain(of_calls).collect();
+        audit::append(&mut tx, rows).await?;
 
         for sql in [
             "UPDATE sessions SET ended_ms = $2, cause = 'restart' \
              WHERE node = $1 AND ended_ms IS NULL",
             "UPDATE calls SET ended_ms = $2, cause = 'restart' \
              WHERE node = $1 AND ended_ms IS NULL",
-            "UPDATE help_requests SET ended_ms = $2, state = 'cancelled' \
+            "UPDATE help_requests SET ended_ms = $2, \
+             state = CASE state WHEN 'in_progress' THEN 'closed' ELSE 'cancelled' END \
              WHERE node = $1 AND ended_ms IS NULL",
         ] {
             execute!(&mut tx, sql, node, at_ms)?;

@@ -2,7 +2,7 @@
 
 pub mod metrics;
 
-pub use crate::edge::telemetry::metrics::{Metrics, PacketDirection};
+pub use crate::edge::telemetry::metrics::{Metrics, PacketDirection, WebhookOutcome};
 
 use tracing::{Level, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, FilterExt, ParseError, filter_fn};

@@ -524,6 +524,7 @@ pub async fn what_a_crash_left_open_is_ended_with_an_honest_audit(database: Data
         supervisor: "mia".into(),
     });
     writer.hand_in(Record::Help(help_row(HelpId(4), HelpState::Requested)));
+    writer.hand_in(Record::Help(help_row(HelpId(5), HelpState::InProgress)));
     writer.until_all_are_recorded().await;
     let mut theirs = Writer::start(&elsewhere);
     theirs.hand_in(Record::CallStarted(call_row(CallId(3))));
@@ -549,8 +550,10 @@ pub async fn what_a_crash_left_open_is_ended_with_an_honest_audit(database: Data
         .texts("SELECT CAST(ended_ms AS TEXT), cause FROM sessions")
         .await;
     assert_eq!(sessions, [["5000", "restart"]]);
-    let help = database.texts("SELECT state FROM help_requests").await;
-    assert_eq!(help, [["cancelled"]]);
+    let help = database
+        .texts("SELECT state FROM help_requests ORDER BY id")
+        .await;
+    assert_eq!(help, [["cancelled"], ["closed"]]);
     let audit = store.audit_page(&Selection::default(), 0).await.unwrap();
     let said: Vec<_> = audit
         .iter()
@@ -568,12 +571,14 @@ pub async fn what_a_crash_left_open_is_ended_with_an_honest_audit(database: Data
         said,
         [
             ("system", "system", "session_ended", "1"),
+            ("system", "system", "help_cancel", "abc"),
+            ("system", "system", "help_close", "abc"),
             ("system", "system", "call_ended", "1")
         ]
     );
     assert_eq!(
         store.verify_audit().await.unwrap(),
-        Verdict::Intact { rows: 2 }
+        Verdict::Intact { rows: 4 }
     );
 }
 

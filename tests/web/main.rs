@@ -6,12 +6,18 @@ mod audit;
 mod authorisation;
 mod call_me;
 mod client;
+mod crowd;
+mod events;
 mod help;
+mod help_by_phone;
 mod listing;
 mod my_phone;
+mod receiver;
 mod roles;
 mod schemathesis;
+mod stream;
 mod tickets;
+mod webhooks;
 mod world;
 
 #[allow(dead_code)]

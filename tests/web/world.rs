@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sottovoce::demo::media::Voice;
 use sottovoce::demo::phone::{Line, Phone, PhoneConfig};
 use sottovoce::demo::service::{Service, Setup};
-use sottovoce::demo::stage::{self, OFFICE};
+use sottovoce::demo::stage::{self, Conversation, OFFICE};
 
 use crate::client::{Client, text_of};
 use crate::scene::{self, AGENT_HZ, CUSTOMER_HZ, Folder, SUPERVISOR_HZ, hears, wait_until};
@@ -77,17 +77,21 @@ impl World {
         }
     }
 
+    /// The customer calls an agent, who answers.
+    pub async fn converse(&mut self, extension: &str) -> Conversation {
+        let mut agents = self.agents.iter_mut();
+        let (_, phone) = agents
+            .find(|(known, _)| *known == extension)
+            .expect("an agent of the world");
+        stage::converse(&self.customer, phone, extension)
+            .await
+            .unwrap()
+    }
+
     /// The customer calls an agent, and both are heard.
     pub async fn talk(&mut self, extension: &str) -> Talk {
         let number = extension.to_owned();
-        let (_, phone) = self
-            .agents
-            .iter_mut()
-            .find(|(known, _)| *known == number)
-            .expect("an agent of the world");
-        let call = stage::converse(&self.customer, phone, extension)
-            .await
-            .unwrap();
+        let call = self.converse(extension).await;
         call.customer.media.say(Voice::Tone(CUSTOMER_HZ));
         call.agent.media.say(Voice::Tone(AGENT_HZ));
         wait_until("both parties hear each other", || {
@@ -116,26 +120,9 @@ impl World {
     /// Somebody of the world, signed in: a user name, an extension, or `root`.
     pub async fn client(&self, user: &str) -> Client {
         if user == "root" {
-            self.add_root();
+            add_root(&self.service);
         }
         Client::sign_in(&self.service, user, password_of(user)).await
-    }
-
-    /// An administrator, made as administrators are made; one who is there stays.
-    fn add_root(&self) {
-        use std::io::Write as _;
-        let mut adding = Command::new(scene::exe())
-            .args(["user", "add", "root", "--config"])
-            .arg(&self.service.config)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut input = adding.stdin.take().unwrap();
-        writeln!(input, "{ROOT_PASSWORD}").unwrap();
-        drop(input);
-        adding.wait().unwrap();
     }
 
     /// Mia's mobile dials the supervising number.
@@ -174,6 +161,23 @@ impl World {
     pub fn stop(self) {
         scene::stop(self.service);
     }
+}
+
+/// An administrator, made as administrators are made; one who is there stays.
+pub fn add_root(service: &Service) {
+    use std::io::Write as _;
+    let mut adding = Command::new(scene::exe())
+        .args(["user", "add", "root", "--config"])
+        .arg(&service.config)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut input = adding.stdin.take().unwrap();
+    writeln!(input, "{ROOT_PASSWORD}").unwrap();
+    drop(input);
+    adding.wait().unwrap();
 }
 
 /// Waits until a session is in this state.

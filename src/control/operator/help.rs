@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::control::audit::audit;
+use crate::control::directory::SupervisorEntry;
 use crate::control::help::TakeRefusal;
 use crate::control::input::{Operator, OperatorIdentity, Reply};
 use crate::control::order::Order;
@@ -51,7 +52,11 @@ impl Switchboard {
                     state: HelpState::Requested,
                 },
             ),
-            None => self.reply(request, Reply::Conflict),
+            None => {
+                let open = self.desk.open_help(call);
+                self.refuse_help(who, "help_raise", Some(call), open, None);
+                self.reply(request, Reply::Conflict);
+            }
         }
     }
 
@@ -74,20 +79,27 @@ impl Switchboard {
 
     pub(in crate::control) fn accept_help_by_click(
         &mut self,
+        now: Instant,
         request: RequestId,
         who: &Operator,
         help: HelpId,
     ) {
+        let action = "help_accept";
         let Some(entry) = self.entry_of(who) else {
             return self.reply(request, Reply::NotFound);
         };
         if !self.may_see_help(who, help) {
             return self.reply(request, Reply::NotFound);
         }
-        if let Err(code) = policy::begins(self.service) {
+        let call = self.desk.help.get(&help).map(|help| help.call);
+        let allowed = policy::begins(self.service)
+            .and_then(|()| policy::organisation_supervises(&self.directory, &entry.organisation))
+            .and_then(|()| self.not_about_own_call(&entry, call));
+        if let Err(code) = allowed {
+            self.refuse_help(who, action, call, Some(help), Some(code));
             return self.reply(request, Reply::Refused(code));
         }
-        match self.take_help(help, &entry.user, who.source) {
+        match self.take_help(now, help, &entry.user, who.source) {
             Ok(()) => self.reply(
                 request,
                 Reply::Help {
@@ -96,27 +108,62 @@ impl Switchboard {
                 },
             ),
             Err(TakeRefusal::Taken) => {
-                let call = self.desk.help.get(&help).map(|request| request.call);
-                audit(
-                    Some(entry.organisation),
-                    entry.user,
-                    who.source,
-                    "help_accept",
-                )
-                .call(call)
-                .help(Some(help))
-                .outcome(Outcome::Refused)
-                .code(ErrorCode::HelpTaken)
-                .record(self);
-                self.notify_refused(ErrorCode::HelpTaken);
-                self.reply(request, Reply::Refused(ErrorCode::HelpTaken));
+                let code = ErrorCode::HelpTaken;
+                self.refuse_help(who, action, call, Some(help), Some(code));
+                self.reply(request, Reply::Refused(code));
             }
-            Err(TakeRefusal::Settled) => self.reply(request, Reply::Conflict),
+            Err(TakeRefusal::Settled) => {
+                self.refuse_help(who, action, call, Some(help), None);
+                self.reply(request, Reply::Conflict);
+            }
         }
     }
 
+    fn not_about_own_call(
+        &self,
+        entry: &SupervisorEntry,
+        call: Option<CallId>,
+    ) -> Result<(), ErrorCode> {
+        let known = call.and_then(|call| self.calls.get(&call));
+        match known.is_some_and(|call| self.is_own(entry, call)) {
+            true => Err(ErrorCode::OwnCall),
+            false => Ok(()),
+        }
+    }
+
+    /// Writes down that a wish about a request for help was refused.
+    fn refuse_help(
+        &mut self,
+        who: &Operator,
+        action: &'static str,
+        call: Option<CallId>,
+        help: Option<HelpId>,
+        code: Option<ErrorCode>,
+    ) {
+        let draft = audit(
+            Some(who.organisation.clone()),
+            actor(who),
+            who.source,
+            action,
+        )
+        .call(call)
+        .help(help)
+        .outcome(Outcome::Refused);
+        match code {
+            Some(code) => {
+                draft.code(code).record(self);
+                self.notify_refused(code);
+            }
+            None => {
+                draft.record(self);
+            }
+        }
+    }
+
+    #[allow(clippy::too_many_arguments)]
     pub(in crate::control) fn settle_help_by_click(
         &mut self,
+        now: Instant,
         request: RequestId,
         who: &Operator,
         help: HelpId,
@@ -129,9 +176,17 @@ impl Switchboard {
         if let Err(code) = policy::goes_on(self.service, Order::AcceptHelp) {
             return self.reply(request, Reply::Refused(code));
         }
-        let reply = match self.settle_help(help, from, to, actor(who), who.source) {
+        let reply = match self.settle_help(now, help, from, to, actor(who), who.source) {
             true => Reply::Help { help, state: to },
-            false => Reply::Conflict,
+            false => {
+                let call = self.desk.help.get(&help).map(|help| help.call);
+                let action = match to {
+                    HelpState::Closed => "help_close",
+                    _ => "help_cancel",
+                };
+                self.refuse_help(who, action, call, Some(help), None);
+                Reply::Conflict
+            }
         };
         self.reply(request, reply);
     }

@@ -1,14 +1,15 @@
 //! What consoles may see of sessions and help requests.
 
 use crate::control::callback::Callback;
+use crate::control::help::HelpRequest;
 use crate::control::output::Notice;
 use crate::control::policy::Coaching;
 use crate::control::record::Source;
 use crate::control::ringing::RingStep;
-use crate::control::snapshot::{HelpView, SessionState, SessionView, Snapshot};
+use crate::control::snapshot::{CallView, HelpView, SessionState, SessionView, Snapshot};
 use crate::control::supervisor::{State, Supervisor};
 use crate::control::switchboard::Switchboard;
-use crate::id::SessionId;
+use crate::id::{CallId, HelpId, LegId, SessionId};
 
 impl Switchboard {
     /// Adds sessions and help requests to what consoles may see.
@@ -21,20 +22,47 @@ impl Switchboard {
             .chain(callbacks.map(|callback| self.callback_view(callback)))
             .collect();
         snapshot.over = self.desk.over.iter().cloned().collect();
-        let requests = self.desk.help.values();
-        snapshot.help = requests
-            .map(|request| HelpView {
-                id: request.id,
-                organisation: request.organisation.clone(),
-                call: request.call,
-                agent: request.agent.clone(),
-                reason: request.reason.clone(),
-                comment: request.comment.clone(),
-                state: request.state,
-                provided_by: request.provided_by.clone(),
-                raised_at: request.raised_at,
-            })
-            .collect();
+        snapshot.help = self.desk.help.values().map(help_view).collect();
+    }
+
+    pub(in crate::control) fn notify_call(
+        &mut self,
+        call: CallId,
+        notice: impl FnOnce(CallView) -> Notice,
+    ) {
+        if let Some(call) = self.calls.get(&call) {
+            let view = self.view(call);
+            self.notify(notice(view));
+        }
+    }
+
+    /// Tells of the session that this phone is in.
+    pub(in crate::control) fn notify_session(
+        &mut self,
+        leg: LegId,
+        notice: impl FnOnce(SessionView) -> Notice,
+    ) {
+        if let Some(view) = self.supervisors.get(&leg).and_then(session_view) {
+            self.notify(notice(view));
+        }
+    }
+
+    /// Tells of a session whose phones ring.
+    pub(in crate::control) fn notify_callback(
+        &mut self,
+        session: SessionId,
+        notice: impl FnOnce(SessionView) -> Notice,
+    ) {
+        if let Some(callback) = self.desk.callbacks.get(&session) {
+            let view = self.callback_view(callback);
+            self.notify(notice(view));
+        }
+    }
+
+    pub(in crate::control) fn notify_help(&mut self, help: HelpId) {
+        if let Some(view) = self.desk.help.get(&help).map(help_view) {
+            self.notify(Notice::HelpChanged(view));
+        }
     }
 
     /// Remembers and tells that a session ends; to be called while it is still there to be seen.
@@ -131,4 +159,20 @@ fn session_view(supervisor: &Supervisor) -> Option<SessionView> {
         coaching_enabled: coaching == Coaching::On,
         started_at,
     })
+}
+
+fn help_view(request: &HelpRequest) -> HelpView {
+    HelpView {
+        id: request.id,
+        organisation: request.organisation.clone(),
+        call: request.call,
+        agent: request.agent.clone(),
+        reason: request.reason.clone(),
+        comment: request.comment.clone(),
+        state: request.state,
+        provided_by: request.provided_by.clone(),
+        raised_at: request.raised_at,
+        accepted_at: request.accepted_at,
+        ended_at: request.ended_at,
+    }
 }

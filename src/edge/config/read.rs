@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::control::settings::Settings;
 use crate::edge::config::{
-    Config, ConfigError, DatabaseUrl, Fault, Node, Places, addresses, routing, supervising,
+    Config, ConfigError, DatabaseUrl, Fault, Node, Places, addresses, keeping, routing, supervising,
 };
 use crate::wire::document::{self, Complaint, Table};
 
@@ -32,6 +32,8 @@ pub(super) fn config(
     supervising::supervising(&mut root, &mut settings)?;
     let trunks = routing::trunks(&mut root, &mut places)?;
     settings.routes = routing::routes(&mut root, &trunks)?;
+    let webhooks = keeping::webhooks(&mut root)?;
+    let audit_days = keeping::audit_days(&mut root)?;
     root.finish()?;
 
     settings.shards = match rtp.threads {
@@ -47,6 +49,8 @@ pub(super) fn config(
         http,
         database,
         trunks,
+        webhooks,
+        audit_days,
         settings,
         places,
     })

@@ -126,7 +126,11 @@ fn supervisable(item: &Item) -> Result<Supervisable, Complaint> {
 }
 
 /// A number and its unit: `250ms`, `120s`, `15m`, `2h`.
-fn duration(item: &Item, least: Duration, most: Duration) -> Result<Duration, Complaint> {
+pub(super) fn duration(
+    item: &Item,
+    least: Duration,
+    most: Duration,
+) -> Result<Duration, Complaint> {
     let expected = format!(
         "a duration such as \"120s\" or \"2m\", from {}s to {}s",
         least.as_secs(),

@@ -7,7 +7,9 @@ use std::time::Duration;
 use crate::control::directory::AgentNotice;
 use crate::control::input::Network;
 use crate::control::settings::{Codes, RouteTarget};
-use crate::edge::config::{CallerId, Config, ConfigError, DatabaseUrl, Io, PortRange, Transport};
+use crate::edge::config::{
+    CallerId, Config, ConfigError, DatabaseUrl, Io, PortRange, Transport, WebhookSettings,
+};
 use crate::media::codec::Codec;
 
 /// The example of the manual, whole.
@@ -155,6 +157,7 @@ fn an_empty_file_gives_the_defaults_of_the_manual() {
     assert_eq!(defaults.settings.pin, example.settings.pin);
     assert_eq!(defaults.settings.routes[0].to, RouteTarget::Agent);
     assert!(defaults.trunks.is_empty());
+    assert_eq!(defaults.audit_days, None, "for ever");
     assert!(defaults.settings.shards >= 1);
 }
 
@@ -201,6 +204,12 @@ fn every_key_is_read() {
         [supervising.codes]
         monitor = "9"
         status = "5"
+        [webhooks]
+        first_retry = "250ms"
+        attempts = 3
+        timeout = "2s"
+        [audit]
+        keep_days = 90
         "#,
     )
     .unwrap();
@@ -224,6 +233,13 @@ fn every_key_is_read() {
     assert!(settings.supervisable.pool && !settings.supervisable.direct);
     assert_eq!(settings.ticket_ttl, Duration::from_secs(300));
     assert_eq!((settings.codes.monitor, settings.codes.status), ('9', '5'));
+    let webhooks = WebhookSettings {
+        first_retry: Duration::from_millis(250),
+        attempts: 3,
+        timeout: Duration::from_secs(2),
+    };
+    assert_eq!(config.webhooks, webhooks);
+    assert_eq!(config.audit_days, Some(90));
 }
 
 #[test]
@@ -235,7 +251,7 @@ fn what_cannot_work_is_refused_with_line_and_expectation() {
         ),
         (
             "[snip]",
-            "sottovoce.toml:1: [snip]: unknown table, expected one of node, sip, rtp, http, database, media, supervising, trunk, route",
+            "sottovoce.toml:1: [snip]: unknown table, expected one of node, sip, rtp, http, database, media, supervising, trunk, route, webhooks, audit",
         ),
         (
             "\n[rtp]\nports = \"20001-20010\"",

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
@@ -171,15 +172,9 @@ impl<'a> Look<'a> {
         let engaged = self.snapshot.agents.iter().find(|engaged| {
             engaged.organisation == agent.organisation && engaged.extension == agent.extension
         });
-        match engaged.map(|engaged| engaged.presence) {
-            Some(snapshot::Presence::Ringing) => (Presence::Ringing, None),
-            Some(snapshot::Presence::OnCall { since }) => {
-                (Presence::OnCall, Some(rfc3339(utc_ms_of(since))))
-            }
-            // A phone with a fixed contact needs not register.
-            None if agent.contact.is_some() || self.is_registered(agent) => (Presence::Idle, None),
-            None => (Presence::Unregistered, None),
-        }
+        let engaged = engaged.map(|engaged| engaged.presence);
+        let (presence, at) = presence(agent, engaged, self.is_registered(agent));
+        (presence, at.map(since))
     }
 
     fn is_registered(&self, agent: &directory::Agent) -> bool {
@@ -188,4 +183,24 @@ impl<'a> Look<'a> {
             extension: agent.extension.clone(),
         })
     }
+}
+
+/// What an agent is doing, and since when they are on a call.
+pub fn presence(
+    agent: &directory::Agent,
+    engaged: Option<snapshot::Presence>,
+    registered: bool,
+) -> (Presence, Option<Instant>) {
+    match engaged {
+        Some(snapshot::Presence::Ringing) => (Presence::Ringing, None),
+        Some(snapshot::Presence::OnCall { since }) => (Presence::OnCall, Some(since)),
+        // A phone with a fixed contact needs not register.
+        None if agent.contact.is_some() || registered => (Presence::Idle, None),
+        None => (Presence::Unregistered, None),
+    }
+}
+
+/// The beginning of a call, as it is shown.
+pub fn since(instant: Instant) -> String {
+    rfc3339(utc_ms_of(instant))
 }

@@ -7,7 +7,7 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::control::directory::Agent;
+use crate::control::directory::{Agent, Directory};
 use crate::control::input::Ask;
 use crate::control::record;
 use crate::control::snapshot::{CallView, SessionView};
@@ -41,7 +41,7 @@ pub struct Calls {
 }
 
 /// A conversation of one of the viewer's agents.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Call {
     pub id: String,
     pub agent: CallAgent,
@@ -66,13 +66,13 @@ pub struct Call {
     pub sessions: Vec<CallSession>,
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct CallAgent {
     pub extension: String,
     pub name: String,
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     Inbound,
@@ -80,7 +80,7 @@ pub enum Direction {
 }
 
 /// A supervisor in the call.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct CallSession {
     pub id: String,
     /// The user name.
@@ -156,13 +156,35 @@ fn describe<'a>(
     viewer: &SupervisorViewer,
     call: &CallView,
     contacts: &Book,
+    sessions: impl Iterator<Item = &'a SessionView> + Clone,
+) -> Option<Call> {
+    let country = viewer.entry.default_country.as_deref();
+    let contact = contact(contacts, call, country);
+    let mut seen = describe_to_all(&viewer.directory, call, contact, sessions.clone())?;
+    for (shown, session) in seen.sessions.iter_mut().zip(sessions) {
+        shown.mine = viewer.is_mine(session);
+    }
+    Some(seen)
+}
+
+/// The name that the customer's number has among the contacts; `country` is that of numbers in
+/// national form.
+pub fn contact(contacts: &Book, call: &CallView, country: Option<&str>) -> Option<String> {
+    let name = contacts.name_of(call.customer.as_deref()?, country)?;
+    Some(name.to_string())
+}
+
+/// A call as everybody sees it: no session is theirs. `None` for one whose parties are not
+/// connected, or whose agent is not among the people.
+pub fn describe_to_all<'a>(
+    directory: &Directory,
+    call: &CallView,
+    contact: Option<String>,
     sessions: impl Iterator<Item = &'a SessionView>,
 ) -> Option<Call> {
-    let agent = agent_of(viewer, call)?;
+    let key = (call.organisation.clone()?, call.agent.clone()?);
+    let agent = directory.agents.get(&key)?;
     let answered_at = call.answered_at?;
-    let country = viewer.entry.default_country.as_deref();
-    let customer = call.customer.as_deref();
-    let contact = customer.and_then(|number| contacts.name_of(number, country));
     Some(Call {
         id: call.id.to_string(),
         agent: CallAgent {
@@ -176,7 +198,7 @@ fn describe<'a>(
         },
         from: call.from.to_string(),
         to: call.to.to_string(),
-        contact: contact.as_deref().map(str::to_owned),
+        contact,
         answered_at: rfc3339(utc_ms_of(answered_at)),
         duration_s: seconds_since(answered_at),
         on_hold: call.on_hold,
@@ -187,7 +209,7 @@ fn describe<'a>(
                 id: session.id.to_string(),
                 supervisor: session.supervisor.to_string(),
                 role: role_of(session.state),
-                mine: viewer.is_mine(session),
+                mine: false,
             })
             .collect(),
     })

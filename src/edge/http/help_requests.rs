@@ -40,7 +40,7 @@ pub struct HelpRequests {
     pub help_requests: Vec<HelpRequest>,
 }
 
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct HelpRequest {
     pub id: String,
     pub call: String,
@@ -54,6 +54,11 @@ pub struct HelpRequest {
     pub help_provided_by: Option<String>,
     #[schema(format = DateTime)]
     pub requested_at: String,
+    #[schema(format = DateTime)]
+    pub accepted_at: Option<String>,
+    /// When it was closed or cancelled, or expired.
+    #[schema(format = DateTime)]
+    pub ended_at: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -157,6 +162,7 @@ impl Concerned {
 pub fn describe(directory: &Directory, request: &HelpView) -> HelpRequest {
     let key = (request.organisation.clone(), request.agent.clone());
     let agent = directory.agents.get(&key);
+    let time = |instant| rfc3339(utc_ms_of(instant));
     HelpRequest {
         id: request.id.to_string(),
         call: request.call.to_string(),
@@ -168,7 +174,9 @@ pub fn describe(directory: &Directory, request: &HelpView) -> HelpRequest {
         comment: request.comment.to_string(),
         state: request.state.into(),
         help_provided_by: request.provided_by.as_deref().map(str::to_owned),
-        requested_at: rfc3339(utc_ms_of(request.raised_at)),
+        requested_at: time(request.raised_at),
+        accepted_at: request.accepted_at.map(time),
+        ended_at: request.ended_at.map(time),
     }
 }
 

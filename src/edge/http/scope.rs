@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use crate::control::directory::{Directory, SupervisorEntry};
 use crate::control::policy::{self, Parties};
 use crate::control::refusal::ErrorCode;
 use crate::control::snapshot::CallView;
@@ -10,36 +11,51 @@ use crate::edge::catalogue::Catalogue;
 use crate::edge::http::refusal::Refusal;
 use crate::edge::http::viewer::SupervisorViewer;
 
+/// Whether an agent of the supervisor's organisation is one of theirs.
+pub fn sees_agent(directory: &Directory, supervisor: &SupervisorEntry, extension: &str) -> bool {
+    let key = (supervisor.organisation.clone(), Arc::from(extension));
+    let agent = directory.agents.get(&key);
+    agent.is_some_and(|agent| policy::in_scope(supervisor, agent))
+}
+
+/// Whether the call is one that the supervisor may supervise: of one of their agents, of a kind
+/// that may be supervised, and not their own.
+pub fn sees_call(directory: &Directory, supervisor: &SupervisorEntry, call: &CallView) -> bool {
+    let ours = call.organisation.as_ref() == Some(&supervisor.organisation);
+    let agent = call.agent.as_deref();
+    ours && call.supervisable
+        && agent.is_some_and(|agent| sees_agent(directory, supervisor, agent))
+        && !is_party(supervisor, call)
+}
+
+/// Whether the supervisor is the agent or the customer of a call.
+pub fn is_party(supervisor: &SupervisorEntry, call: &CallView) -> bool {
+    let (Some(organisation), Some(agent)) = (&call.organisation, &call.agent) else {
+        return false;
+    };
+    let parties = Parties {
+        organisation,
+        agent,
+        user_extension: call.user_extension.as_deref(),
+        customer: call.customer.as_deref(),
+    };
+    policy::is_party(supervisor, parties)
+}
+
 impl SupervisorViewer {
-    /// Whether an agent of the viewer's organisation is one of theirs.
+    /// As [`sees_agent`].
     pub fn sees_agent(&self, extension: &str) -> bool {
-        let key = (self.organisation.clone(), Arc::from(extension));
-        let agent = self.directory.agents.get(&key);
-        agent.is_some_and(|agent| policy::in_scope(&self.entry, agent))
+        sees_agent(&self.directory, &self.entry, extension)
     }
 
-    /// Whether the call is one that the viewer may supervise: of one of their agents, of a kind
-    /// that may be supervised, and not their own.
+    /// As [`sees_call`].
     pub fn sees_call(&self, call: &CallView) -> bool {
-        let ours = call.organisation.as_ref() == Some(&self.organisation);
-        let agent = call.agent.as_deref();
-        ours && call.supervisable
-            && agent.is_some_and(|agent| self.sees_agent(agent))
-            && !self.is_party(call)
+        sees_call(&self.directory, &self.entry, call)
     }
 
-    /// Whether the viewer is the agent or the customer of a call.
+    /// As [`is_party`].
     pub fn is_party(&self, call: &CallView) -> bool {
-        let (Some(organisation), Some(agent)) = (&call.organisation, &call.agent) else {
-            return false;
-        };
-        let parties = Parties {
-            organisation,
-            agent,
-            user_extension: call.user_extension.as_deref(),
-            customer: call.customer.as_deref(),
-        };
-        policy::is_party(&self.entry, parties)
+        is_party(&self.entry, call)
     }
 
     /// 9003 where the organisation does not supervise.

@@ -34,7 +34,7 @@ pub struct Sessions {
 }
 
 /// One supervisor attached to one call.
-#[derive(Serialize, ToSchema)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Session {
     pub id: String,
     pub call: String,
@@ -130,6 +130,18 @@ pub fn role_of(state: snapshot::SessionState) -> Option<Role> {
     }
 }
 
+pub fn describe(session: &SessionView, mine: bool) -> Session {
+    Session {
+        id: session.id.to_string(),
+        call: session.call.to_string(),
+        supervisor: session.supervisor.to_string(),
+        state: session.state.into(),
+        mine,
+        coaching_enabled: session.coaching_enabled,
+        started_at: rfc3339(utc_ms_of(session.started_at)),
+    }
+}
+
 impl SupervisorViewer {
     pub fn is_mine(&self, session: &SessionView) -> bool {
         session.organisation == self.organisation && session.supervisor == self.user
@@ -142,15 +154,7 @@ impl SupervisorViewer {
     }
 
     pub fn describe_session(&self, session: &SessionView) -> Session {
-        Session {
-            id: session.id.to_string(),
-            call: session.call.to_string(),
-            supervisor: session.supervisor.to_string(),
-            state: session.state.into(),
-            mine: self.is_mine(session),
-            coaching_enabled: session.coaching_enabled,
-            started_at: rfc3339(utc_ms_of(session.started_at)),
-        }
+        describe(session, self.is_mine(session))
     }
 
     /// The session, live or lately ended, if the viewer may know of it.

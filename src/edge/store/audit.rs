@@ -9,6 +9,7 @@ use sqlx::FromRow;
 
 use crate::control::record::{AuditRow, Outcome, Source};
 use crate::edge::store::db::{Tx, all_rows, execute, one_row, rows};
+use crate::edge::store::retention::Anchor;
 use crate::edge::store::{Sight, Store, StoreError};
 use crate::id::RecordId;
 
@@ -42,6 +43,15 @@ pub enum Verdict {
     Intact { rows: u64 },
     /// The first row that is not.
     Altered { seq: i64, why: &'static str },
+}
+
+/// Both ends of the chain: the last row, and the last of those that retention took.
+#[derive(Debug, FromRow)]
+struct Head {
+    seq: i64,
+    hash: String,
+    pruned_seq: i64,
+    pruned_hash: String,
 }
 
 /// Which rows are wanted. Times are milliseconds in UTC, `from` included and `to` not.
@@ -208,28 +218,42 @@ macro_rules! chosen {
 }
 
 impl Store {
-    /// Computes every hash again, from the first row on.
+    /// Computes every hash again, from the first row that retention has left.
     pub async fn verify_audit(&self) -> Result<Verdict, StoreError> {
-        // Rows that are written meanwhile lie behind this head and are left for the next time.
-        let head = one_row!(
-            &self.db,
-            (i64, String),
-            "SELECT seq, hash FROM audit_head WHERE id = 1"
-        )?;
-        let Some((last, head_hash)) = head else {
-            return Ok(Verdict::Altered {
-                seq: 1,
-                why: "the end of the chain is missing",
-            });
-        };
+        loop {
+            let Some(head) = self.audit_head().await? else {
+                let why = "the end of the chain is missing";
+                return Ok(Verdict::Altered { seq: 1, why });
+            };
+            let verdict = self.verify_to(&head).await?;
+            let intact = matches!(verdict, Verdict::Intact { .. });
+            // Rows that retention took meanwhile are not missing.
+            if intact
+                || self.audit_head().await?.map(|head| head.pruned_seq) == Some(head.pruned_seq)
+            {
+                return Ok(verdict);
+            }
+        }
+    }
 
-        let mut hash = String::new();
-        let mut seq = 0;
-        while seq < last {
+    async fn audit_head(&self) -> Result<Option<Head>, StoreError> {
+        Ok(one_row!(
+            &self.db,
+            Head,
+            "SELECT seq, hash, pruned_seq, pruned_hash FROM audit_head WHERE id = 1"
+        )?)
+    }
+
+    /// Rows that are written meanwhile lie behind this head and are left for the next time.
+    async fn verify_to(&self, head: &Head) -> Result<Verdict, StoreError> {
+        let mut hash = head.pruned_hash.clone();
+        let mut seq = head.pruned_seq;
+        let mut taken = None;
+        while seq < head.seq {
             let page = self.audit_page(&Selection::default(), seq).await?;
             let read = page.len();
             for row in page {
-                if seq == last {
+                if seq == head.seq {
                     break;
                 }
                 seq += 1;
@@ -238,6 +262,7 @@ impl Store {
                 } else if row.hash_after(&hash) != row.hash {
                     "it was altered"
                 } else {
+                    taken = Anchor::of(&row).or(taken);
                     hash = row.hash;
                     continue;
                 };
@@ -249,12 +274,22 @@ impl Store {
                 return Ok(Verdict::Altered { seq, why });
             }
         }
-        if hash != head_hash {
+        if hash != head.hash {
             // The rows agree with one another and not with what was written last.
             let why = "the chain was computed anew";
             return Ok(Verdict::Altered { seq, why });
         }
-        Ok(Verdict::Intact { rows: seq as u64 })
+        let begins = (head.pruned_seq > 0).then(|| Anchor {
+            seq: head.pruned_seq,
+            hash: head.pruned_hash.clone(),
+        });
+        if taken != begins {
+            // The rows before the first are gone, and retention did not take them.
+            let (seq, why) = (head.pruned_seq, "it and those before it were cut off");
+            return Ok(Verdict::Altered { seq, why });
+        }
+        let rows = (seq - head.pruned_seq) as u64;
+        Ok(Verdict::Intact { rows })
     }
 
     /// Puts rows about something that is not of call control at the end of the chain.

@@ -68,6 +68,23 @@ impl Store {
         Ok(rows.into_iter().map(|(extension,)| extension).collect())
     }
 
+    /// The supervisors who watch an agent.
+    pub async fn watchers(
+        &self,
+        organisation: &str,
+        extension: &str,
+    ) -> Result<Vec<String>, StoreError> {
+        let rows = all_rows!(
+            self.db(),
+            (String,),
+            "SELECT user_name FROM watchlist WHERE organisation = $1 AND extension = $2 \
+             ORDER BY user_name",
+            organisation,
+            extension
+        )?;
+        Ok(rows.into_iter().map(|(user,)| user).collect())
+    }
+
     /// Everybody's lists.
     pub async fn watchlists(&self) -> Result<Watchlists, StoreError> {
         let rows = all_rows!(

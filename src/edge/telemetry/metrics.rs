@@ -44,6 +44,21 @@ struct Inner {
     role_change: Histogram,
     tick_late: Histogram,
     fence_violations: Counter,
+    event_readers: Gauge,
+    event_resets: Counter,
+    webhooks: Vec<(WebhookOutcome, Counter)>,
+}
+
+/// What became of an event for a webhook, or of an attempt to deliver it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebhookOutcome {
+    Delivered,
+    /// Tried in vain; it is tried again.
+    Failed,
+    /// A dead letter.
+    GivenUp,
+    /// Never written down: too many waited.
+    Lost,
 }
 
 type Label = [(&'static str, String); 1];
@@ -60,6 +75,13 @@ const SOURCES: [(DigitSource, &str); 3] = [
     (DigitSource::Event, "event"),
     (DigitSource::InBand, "in_band"),
     (DigitSource::Info, "info"),
+];
+
+const WEBHOOK_OUTCOMES: [(WebhookOutcome, &str); 4] = [
+    (WebhookOutcome::Delivered, "delivered"),
+    (WebhookOutcome::Failed, "failed"),
+    (WebhookOutcome::GivenUp, "given_up"),
+    (WebhookOutcome::Lost, "lost"),
 ];
 
 /// A quarter of a millisecond to a tenth of a second.
@@ -108,6 +130,24 @@ impl Metrics {
             tick_late.clone(),
         );
 
+        let (event_readers, event_resets) = (Gauge::default(), Counter::default());
+        registry.register(
+            "event_readers",
+            "Streams of events that are open",
+            event_readers.clone(),
+        );
+        registry.register(
+            "event_resets",
+            "Readers of events who were too slow and had to start over",
+            event_resets.clone(),
+        );
+        let webhooks = Family::<Label, Counter>::default();
+        registry.register(
+            "webhook_events",
+            "Events for webhooks by what became of them",
+            webhooks.clone(),
+        );
+
         let inner = Inner {
             registry,
             calls,
@@ -131,6 +171,14 @@ impl Metrics {
             role_change,
             tick_late,
             fence_violations,
+            event_readers,
+            event_resets,
+            webhooks: WEBHOOK_OUTCOMES
+                .map(|(outcome, name)| {
+                    let counter = webhooks.get_or_create_owned(&label("outcome", name));
+                    (outcome, counter)
+                })
+                .into(),
         };
         Self {
             inner: Arc::new(inner),
@@ -195,6 +243,20 @@ impl Metrics {
     /// The least bound that this share of ticks kept, such as 0.99.
     pub fn tick_late_quantile(&self, share: f64) -> Option<Duration> {
         self.inner.tick_late.quantile(share)
+    }
+
+    /// How many streams of events are open.
+    pub fn event_readers(&self, count: usize) {
+        self.inner.event_readers.set(count as i64);
+    }
+
+    /// A reader was too slow.
+    pub fn event_reader_reset(&self) {
+        self.inner.event_resets.inc();
+    }
+
+    pub fn webhook(&self, outcome: WebhookOutcome) {
+        count_one(&self.inner.webhooks, outcome);
     }
 
     /// The text that Prometheus reads.
