@@ -71,6 +71,7 @@ on_both_databases! {
     phones::nobody_takes_the_phone_of_another,
     reports::sessions_and_their_roles_are_added_up,
     reports::help_is_counted_with_the_time_that_it_waited,
+    reports::the_views_say_what_the_reports_say,
     reports::a_supervisor_sees_their_own_and_their_agents,
     reports::the_audit_is_filtered_as_it_is_asked_for,
     killed::what_was_reported_survives_a_kill_in_the_middle_of_writing,

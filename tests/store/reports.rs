@@ -117,6 +117,44 @@ pub async fn help_is_counted_with_the_time_that_it_waited(database: Database) {
     store.close().await;
 }
 
+pub async fn the_views_say_what_the_reports_say(database: Database) {
+    let store = with_two_sessions(&database).await;
+
+    let roles = database
+        .texts(
+            "SELECT supervisor, agent, role, CAST(SUM(until_ms - from_ms) AS TEXT) \
+             FROM supervision_roles WHERE until_ms IS NOT NULL \
+             GROUP BY supervisor, agent, role ORDER BY role",
+        )
+        .await;
+    assert_eq!(
+        roles,
+        [
+            ["mia", "204", "barge", "5000"],
+            ["mia", "204", "coach", "20000"],
+            ["mia", "204", "monitor", "35000"],
+        ]
+    );
+    let sessions = database
+        .texts(
+            "SELECT supervisor, pool, CAST(ended_ms - started_ms AS TEXT) \
+             FROM supervision_sessions ORDER BY supervisor",
+        )
+        .await;
+    assert_eq!(sessions, [["mia", "support", "60000"], ["ona", "-", "-"]]);
+    let mut writer = Writer::start(&store);
+    let requested = help_row(HelpId(1), HelpState::Requested);
+    writer.hand_in_at(DAY, Record::Help(requested));
+    let taken = help_row(HelpId(1), HelpState::InProgress);
+    writer.hand_in_at(DAY + 4_000, Record::Help(taken));
+    writer.until_all_are_recorded().await;
+    let responses = database
+        .texts("SELECT agent, state, CAST(response_ms AS TEXT) FROM help_responses")
+        .await;
+    assert_eq!(responses, [["204", "in_progress", "4000"]]);
+    store.close().await;
+}
+
 pub async fn a_supervisor_sees_their_own_and_their_agents(database: Database) {
     let store = with_two_sessions(&database).await;
     let name = "name = \"Eino\"\n";
