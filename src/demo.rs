@@ -6,6 +6,7 @@
 
 pub mod ear;
 pub mod errors;
+pub mod keep;
 pub mod media;
 pub mod phone;
 pub mod roles;

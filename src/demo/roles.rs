@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 
 use crate::demo::ear::{Hearing, hearing};
+use crate::demo::keep::{self, Phones};
 use crate::demo::media::{Media, PacketNote, RATE_HZ, Voice};
-use crate::demo::phone::Line;
+use crate::demo::phone::{Line, Phone, PhoneConfig};
 use crate::demo::service::{Service, Setup};
 use crate::demo::stage::{self, MOBILE, OFFICE};
 use crate::demo::voices;
@@ -110,7 +111,9 @@ impl Clock {
 pub async fn run(demo: Demo) -> anyhow::Result<()> {
     std::fs::create_dir_all(&demo.out)
         .with_context(|| format!("creating {}", demo.out.display()))?;
-    let service = start(&demo)?;
+    // Rung by call-me where the demo stays, so that the service has to know where it is.
+    let mobile_port = stage::free_port(MOBILE)?;
+    let service = start(&demo, mobile_port)?;
     let clock = Clock {
         began: clock::now(),
     };
@@ -122,7 +125,9 @@ pub async fn run(demo: Demo) -> anyhow::Result<()> {
     let mut agent_phone = stage::agent(&service, stage::AGENT, stage::AGENT_PASSWORD).await?;
     clock.say("agent 204 (Aino) has registered");
     let customer_phone = stage::phone(&service, "+358501112222", OFFICE).await?;
-    let supervisor_phone = stage::phone(&service, stage::MIA, MOBILE).await?;
+    let mut mobile = PhoneConfig::new(stage::MIA, MOBILE, service.sip);
+    mobile.port = mobile_port;
+    let supervisor_phone = Phone::start(mobile).await?;
 
     let call = stage::converse(&customer_phone, &mut agent_phone, stage::AGENT).await?;
     stage::wait_for_sound(&call.agent.media).await?;
@@ -173,13 +178,18 @@ pub async fn run(demo: Demo) -> anyhow::Result<()> {
         demo.out.display()
     );
 
-    if demo.keep {
-        stay(&service).await;
-    }
     // Who has hung up already is not asked again.
     let _ = supervisor.hang_up().await;
     let _ = call.customer.hang_up().await;
     let _ = call.agent.hang_up().await;
+    if demo.keep {
+        let phones = Phones {
+            customer: customer_phone,
+            agent: agent_phone,
+            supervisor: supervisor_phone,
+        };
+        keep::stay(&demo, &service, phones).await?;
+    }
     service.stop()?;
     if !all_right {
         bail!("what was heard is not what was agreed");
@@ -188,8 +198,9 @@ pub async fn run(demo: Demo) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn start(demo: &Demo) -> anyhow::Result<Service> {
+fn start(demo: &Demo, mobile_port: u16) -> anyhow::Result<Service> {
     let mut setup = stage::fresh_setup(&demo.out.join("service"))?;
+    setup.trunks = stage::trunks_with(mobile_port);
     setup.share = demo.share.clone();
     if demo.keep {
         // A softphone and a browser are easier to point at well-known ports, where these are free.
@@ -206,20 +217,6 @@ fn start(demo: &Demo) -> anyhow::Result<Service> {
         }
     }
     Service::start(&demo.exe, &setup)
-}
-
-async fn stay(service: &Service) {
-    println!();
-    println!("The call stays up until you press Ctrl-C.");
-    println!("  Console:   http://{}/", service.http);
-    println!(
-        "  Softphone: user mia, password {}, registrar {}; then dial {}",
-        stage::MIA_PASSWORD,
-        service.sip,
-        stage::SUPERVISING_NUMBER
-    );
-    // Ended by the signal, or at once where no signal can be waited for.
-    let _ = tokio::signal::ctrl_c().await;
 }
 
 struct Ears<'a> {

@@ -1,7 +1,7 @@
 //! The stage of the demo and of many tests: a service with one organisation, an on-net customer,
 //! agents who register, supervisors who dial from a mobile network.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::path::Path;
 use std::time::Duration;
 
@@ -29,6 +29,11 @@ pub const MIA_PASSWORD: &str = "mia-demo";
 
 /// Trunks and routes of the stage.
 pub fn trunks() -> String {
+    trunks_with(5060)
+}
+
+/// The same, with calls for the mobile network sent to this port.
+pub fn trunks_with(mobile_port: u16) -> String {
     format!(
         r#"[[trunk]]
 name = "office"
@@ -40,7 +45,7 @@ network = "internal"
 [[trunk]]
 name = "mobile"
 peers = ["{MOBILE}"]
-uri = "sip:{MOBILE}:5060"
+uri = "sip:{MOBILE}:{mobile_port}"
 caller_id = "trusted"
 network = "external"
 
@@ -136,6 +141,11 @@ pub fn setup(dir: &Path) -> Setup {
 /// A phone of the stage.
 pub async fn phone(service: &Service, user: &str, ip: IpAddr) -> anyhow::Result<Phone> {
     Ok(Phone::start(PhoneConfig::new(user, ip, service.sip)).await?)
+}
+
+/// A UDP port of this address that nobody has now.
+pub fn free_port(ip: IpAddr) -> std::io::Result<u16> {
+    Ok(UdpSocket::bind((ip, 0))?.local_addr()?.port())
 }
 
 /// An agent's phone, registered.

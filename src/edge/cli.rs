@@ -133,8 +133,8 @@ pub struct Demo {
         value_parser = keys
     )]
     pub keys: Vec<String>,
-    /// Leave the call and the console up, so that a softphone (its registration is printed) and a
-    /// browser can join
+    /// Leave a call and the console up, so that a browser (its address and sign-in are printed) and a
+    /// softphone (its registration is printed) can join; a phone of the demo's own answers call-me
     #[arg(long)]
     pub keep: bool,
 }

@@ -10,6 +10,7 @@ pub mod asking;
 pub mod audit;
 pub mod calls;
 pub mod events;
+pub mod console;
 pub mod help_requests;
 pub mod login;
 pub mod phone;
@@ -110,6 +111,7 @@ pub fn router(web: Web) -> Router {
         .route("/metrics", get(metrics))
         .route("/api/openapi.json", get(async move || openapi(&document)))
         .merge(api)
+        .merge(console::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(not_allowed)
         .with_state(web)

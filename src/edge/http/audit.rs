@@ -18,7 +18,7 @@ use crate::edge::http::refusal::{Parameters, Refusal, RefusalBody};
 use crate::edge::http::viewer::{Viewer, Who};
 use crate::edge::store::Sight;
 use crate::edge::store::audit::Selection;
-use crate::edge::store::audit::export::{AuditEntry, Export};
+use crate::edge::store::audit::export::{AuditEntry, Export, Form};
 
 pub fn routes() -> OpenApiRouter<Web> {
     OpenApiRouter::new().routes(routes!(audit))
@@ -71,7 +71,11 @@ pub async fn audit(
 ) -> Result<Response, Refusal> {
     let selection = asked.selection(sight(&viewer)?)?;
     let form = form(&headers);
-    let mut export = Export::new(web.store, selection, form);
+    hand_out(Export::new(web.store, selection, form), form).await
+}
+
+/// The rows as they are read. Shared by the API and the page.
+pub async fn hand_out(mut export: Export, form: Form) -> Result<Response, Refusal> {
     // The first page is waited for, so that a database that does not answer has a status.
     let first = export.next().await?;
     let rest = stream::unfold(Some(export), async |export| {

@@ -1,6 +1,6 @@
 //! Administrators, and passwords that are set outside people.toml.
 
-use crate::edge::store::db::execute;
+use crate::edge::store::db::{execute, one_row};
 use crate::edge::store::{Store, StoreError};
 
 impl Store {
@@ -23,6 +23,19 @@ impl Store {
         )?;
         tx.commit().await?;
         Ok(added == 1)
+    }
+
+    /// Whether there is anybody at all who could sign in.
+    pub async fn anybody_can_sign_in(&self) -> Result<bool, StoreError> {
+        let found: Option<(i64,)> = one_row!(
+            self.db(),
+            (i64,),
+            "SELECT CAST(COUNT(*) AS BIGINT) FROM (\
+             SELECT 1 FROM administrators \
+             UNION ALL SELECT 1 FROM supervisors WHERE password_hash IS NOT NULL \
+             UNION ALL SELECT 1 FROM agents WHERE password_hash IS NOT NULL) AS people"
+        )?;
+        Ok(found.is_some_and(|(count,)| count > 0))
     }
 
     /// Sets an administrator's password; whether there is one of that name.

@@ -1,0 +1,182 @@
+//! The page of a busy floor: five hundred calls, without their sound.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sottovoce::control::record::Direction;
+use sottovoce::control::settings::Settings;
+use sottovoce::control::snapshot::{CallView, Snapshot};
+use sottovoce::edge::catalogue::Catalogue;
+use sottovoce::edge::clock;
+use sottovoce::edge::config::DatabaseUrl;
+use sottovoce::edge::http::sign_ins::SignIns;
+use sottovoce::edge::http::{self, Web};
+use sottovoce::edge::live::{self, live};
+use sottovoce::edge::people::People;
+use sottovoce::edge::store::Store;
+use sottovoce::edge::store::contacts::Contacts;
+use sottovoce::edge::telemetry::Metrics;
+use sottovoce::id::CallId;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::scene::{Folder, share};
+
+const CALLS: u64 = 500;
+const PASSWORD: &str = "five-hundred";
+/// How often each page is asked for.
+const TIMES: usize = 40;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_calls_are_one_page_and_a_changed_row_is_asked_for_alone() {
+    let folder = Folder::new("console-many");
+    std::fs::create_dir_all(&folder.0).expect("a folder");
+    let home = serve(&folder).await;
+    // Plain HTTP all the same; the client asks for it at its making.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::new();
+    let answer = client
+        .post(format!("http://{home}/api/v1/login"))
+        .header("Content-Type", "application/json")
+        .body(format!(r#"{{"user": "mia", "password": "{PASSWORD}"}}"#))
+        .send()
+        .await
+        .expect("an answer");
+    let text = answer.text().await.expect("text");
+    let signed_in: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let token = signed_in["token"].as_str().expect("a token").to_owned();
+
+    let get = async |path: &str, rows: Option<&str>| {
+        let mut times: Vec<Duration> = Vec::new();
+        let mut page = String::new();
+        for _ in 0..TIMES {
+            let mut request = client
+                .get(format!("http://{home}{path}"))
+                .bearer_auth(&token);
+            if let Some(rows) = rows {
+                request = request.header("X-Rows", rows);
+            }
+            let began = clock::now();
+            let answer = request.send().await.expect("an answer");
+            assert_eq!(answer.status(), 200);
+            page = answer.text().await.expect("text");
+            times.push(clock::now().duration_since(began));
+        }
+        times.sort();
+        println!(
+            "{path} {}: {} bytes, median {:.1} ms, longest {:.1} ms",
+            rows.map_or("whole", |_| "one row"),
+            page.len(),
+            times[TIMES / 2].as_secs_f64() * 1000.0,
+            times[TIMES - 1].as_secs_f64() * 1000.0,
+        );
+        page
+    };
+    let whole = get("/", None).await;
+    assert_eq!(whole.matches("<tr id=\"c-").count() as u64, CALLS);
+    let row = get("/", Some("1f4")).await;
+    assert_eq!(row.matches("<tr id=\"c-").count(), 1);
+    assert!(row.len() < 30_000, "{} bytes for a row", row.len());
+    get("/agents", None).await;
+    get("/supervising", None).await;
+    get("/help", None).await;
+}
+
+/// A service of which only the HTTP side is there, and a snapshot of many calls.
+async fn serve(folder: &Folder) -> std::net::SocketAddr {
+    let store = Store::open(&DatabaseUrl::Sqlite(folder.0.join("many.db")), "many")
+        .await
+        .expect("a store");
+    let text = people();
+    let people = People::parse("people.toml", &text, &|_| None).expect("people");
+    store
+        .apply(&people, "many")
+        .await
+        .expect("they are applied");
+    let languages = ["en".to_owned()];
+    let directory = Arc::new(
+        store
+            .load_directory(&languages)
+            .await
+            .expect("the directory"),
+    );
+    let (people, _source) = live::people(directory);
+    let (live, source) = live();
+    source.snapshots.send_replace(Arc::new(snapshot()));
+    let (_registrations, registered) = watch::channel(Arc::from([]));
+    let web = Web {
+        live,
+        metrics: Metrics::new(),
+        store: store.clone(),
+        catalogue: Arc::new(Catalogue::load(share()).expect("the catalogue")),
+        people,
+        settings: Arc::new(Settings::default()),
+        sign_ins: SignIns::default(),
+        registered,
+        contacts: Contacts::new(store),
+        realm: "many".into(),
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let address = listener.local_addr().expect("its address");
+    tokio::spawn(http::serve(listener, web, std::future::pending()));
+    address
+}
+
+fn people() -> String {
+    let mut text = format!(
+        r#"[[organisation]]
+id = "acme"
+name = "Acme"
+supervising_numbers = ["800"]
+supervision = true
+
+[[pool]]
+organisation = "acme"
+name = "support"
+
+[[supervisor]]
+organisation = "acme"
+user = "mia"
+name = "Mia"
+phone = "+358401234567"
+password = "{PASSWORD}"
+pools = ["support"]
+may = ["monitor", "coach", "whisper_caller", "barge", "takeover", "hang_up"]
+"#
+    );
+    for number in 1..=CALLS {
+        // Writing to a String cannot fail.
+        let _ = write!(
+            text,
+            "\n[[agent]]\norganisation = \"acme\"\nextension = \"{}\"\nname = \"Agent {number}\"\n\
+             pools = [\"support\"]\n",
+            1000 + number
+        );
+    }
+    text
+}
+
+fn snapshot() -> Snapshot {
+    let call = |number: u64| CallView {
+        id: CallId(number),
+        organisation: Some("acme".into()),
+        agent: Some((1000 + number).to_string().into()),
+        pool: Some("support".into()),
+        direction: Direction::Inbound,
+        from: format!("+35850{number:07}").into(),
+        to: "support".into(),
+        customer: Some(format!("+35850{number:07}").into()),
+        user_extension: None,
+        answered_at: Some(clock::now()),
+        on_hold: false,
+        help_wanted: false,
+        caller_on_net: true,
+        supervisable: true,
+        agent_ringing: false,
+    };
+    Snapshot {
+        calls: (1..=CALLS).map(call).collect(),
+        ..Snapshot::default()
+    }
+}

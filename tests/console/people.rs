@@ -1,0 +1,72 @@
+//! The administrator's pages, and what comes of them.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use sottovoce::demo::service::Service;
+use sottovoce::demo::stage;
+
+use crate::browser::Browser;
+use crate::scene::{Scene, exe, stop};
+
+pub const ADMINISTRATOR: &str = "root";
+pub const PASSWORD: &str = "the first administrator";
+
+/// The first administrator, as the sign-in page says to make one.
+pub fn add_administrator(service: &Service) {
+    let mut child = Command::new(exe())
+        .args(["user", "add", ADMINISTRATOR, "--config"])
+        .arg(&service.config)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("user add runs");
+    let mut input = child.stdin.take().expect("its input");
+    writeln!(input, "{PASSWORD}").expect("the password is read");
+    drop(input);
+    assert!(child.wait().expect("it ends").success());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_contact_names_the_customer_and_an_agent_is_added_on_the_page() {
+    let scene = Scene::new("console-people").await;
+    add_administrator(&scene.service);
+    let browser = Browser::signed_in(&scene.service, ADMINISTRATOR, PASSWORD).await;
+
+    browser.until_text("h1", "People").await;
+    browser.until_text("#s-mia", stage::MIA).await;
+    let form = "form[data-path$='agents/{extension}']";
+    browser
+        .evaluate(&format!(
+            "document.querySelector(\"{form}\").closest('details').open = true"
+        ))
+        .await;
+    for (field, text) in [("extension", "206"), ("name", "Oona")] {
+        let field = browser.find(&format!("{form} [name={field}]")).await;
+        field.send_keys(text).await.expect("typing");
+    }
+    browser.click(&format!("{form} button")).await;
+    browser.until_text("#p-206", "Oona").await;
+    browser.click("#p-206 [data-do=remove]").await;
+    browser.click("#sure button[type=submit]").await;
+    browser.open("/people").await;
+    browser.until_gone("#p-206").await;
+
+    browser.open("/contacts").await;
+    browser.until_text("#contacts", "No contacts yet").await;
+    for (field, text) in [("number", "+358501112222"), ("name", "Kalle Kivi")] {
+        let field = browser.find(&format!("input[name={field}]")).await;
+        field.send_keys(text).await.expect("typing");
+    }
+    browser
+        .click("form[data-path$='contacts/{number}'] button")
+        .await;
+    browser.until_text("#contacts", "Kalle Kivi").await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+
+    let mia = Browser::signed_in(&scene.service, "mia", stage::MIA_PASSWORD).await;
+    mia.until_text("#rows", "Kalle Kivi").await;
+    browser.close().await;
+    mia.close().await;
+    stop(scene.service);
+}
