@@ -156,8 +156,12 @@ impl Switchboard {
                     network: Network::Internal,
                     listed: Listed::Yes,
                 };
-                entry
-                    .devices
+                // Who has no devices is reached at the registered phone.
+                let devices = match entry.devices.is_empty() {
+                    true => &own,
+                    false => &entry.devices,
+                };
+                devices
                     .iter()
                     .filter_map(|device| self.device(device, Listed::Yes))
                     .chain([registered])

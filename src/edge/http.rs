@@ -9,8 +9,9 @@ pub mod agents;
 pub mod asking;
 pub mod audit;
 pub mod calls;
-pub mod events;
 pub mod console;
+pub mod document;
+pub mod events;
 pub mod help_requests;
 pub mod login;
 pub mod phone;
@@ -103,7 +104,8 @@ pub async fn serve(
 }
 
 pub fn router(web: Web) -> Router {
-    let (api, document) = api().split_for_parts();
+    let (api, mut document) = api().split_for_parts();
+    document::name_operations(&mut document);
     let document = Arc::new(document);
     Router::new()
         .route("/healthz", get(health))

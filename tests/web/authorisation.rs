@@ -100,6 +100,31 @@ async fn every_row_answers_everybody_as_the_table_says() {
     scene.world.stop();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_document_names_each_row_once_and_says_how_it_refuses() {
+    let world = World::new("document").await;
+    let nobody = Client::nobody(&world.service);
+    let document = nobody.get("/api/openapi.json").await.expect(200);
+    let mut names = std::collections::BTreeSet::new();
+
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, row) in item.as_object().unwrap() {
+            let name = text_of(&row["operationId"]);
+            assert!(names.insert(name.clone()), "{name} twice");
+            let responses = row["responses"].as_object().unwrap();
+            assert!(responses.contains_key("401"), "{method} {path} without 401");
+            for (status, response) in responses {
+                let schema = &response["content"]["application/json"]["schema"]["$ref"];
+                if status.as_str() >= "400" {
+                    assert_eq!(schema, "#/components/schemas/Refusal", "{name} {status}");
+                }
+            }
+        }
+    }
+    assert!(names.contains("post_calls_id_ticket"));
+    world.stop();
+}
+
 #[test]
 fn a_line_of_the_table_is_read() {
     let (_, rows) = read(

@@ -6,7 +6,7 @@ use regex::Regex;
 
 use crate::control::call::Side;
 use crate::control::input::{Ask, Reply, Signal};
-use crate::control::output::{Output, SignalCommand};
+use crate::control::output::{Output, SignalCommand, Target};
 use crate::control::refusal::ErrorCode;
 use crate::control::role::Supervision;
 use crate::control::settings::{Route, RouteTarget, Settings};
@@ -60,6 +60,27 @@ fn all_phones_ring_the_first_answer_wins_and_the_others_are_told() {
         assert!(!stage.is_on_the_line(*other));
     }
     assert_eq!(stage.board.snapshot().sessions.len(), 1);
+}
+
+#[test]
+fn who_has_no_devices_is_rung_at_the_registered_phone() {
+    let (mut stage, call) = stage_with_devices();
+    stage.change_mia(|mia| mia.devices.clear());
+
+    call_me(&mut stage, call, None);
+
+    let rung = stage.outputs.iter().filter_map(|(_, output)| match output {
+        Output::Signal {
+            command: SignalCommand::Dial(dial),
+            ..
+        } => Some(dial.target.clone()),
+        _ => None,
+    });
+    let mobile = Target::Trunk {
+        name: "carrier".into(),
+        number: MOBILE.into(),
+    };
+    assert!(rung.into_iter().any(|target| target == mobile));
 }
 
 #[test]

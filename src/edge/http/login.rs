@@ -73,6 +73,7 @@ pub struct Me {
     post,
     path = "/api/v1/login",
     tag = "sign-in",
+    security(()),
     request_body = Login,
     responses(
         (status = 200, description = "signed in", body = SignedIn),

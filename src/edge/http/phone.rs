@@ -69,7 +69,6 @@ pub struct ProofBody {
     get,
     path = "/api/v1/me/phone",
     tag = "me",
-    operation_id = "my_phone",
     responses(
         (status = 200, description = "the viewer's phones", body = Phone),
         (status = 401, description = "not signed in", body = RefusalBody),
@@ -90,7 +89,6 @@ pub async fn show(
     put,
     path = "/api/v1/me/phone",
     tag = "me",
-    operation_id = "set_my_phone",
     request_body = PhoneBody,
     responses(
         (status = 200, description = "the viewer's phones", body = Phone),
@@ -116,7 +114,6 @@ pub async fn put(
     post,
     path = "/api/v1/me/phone/prove",
     tag = "me",
-    operation_id = "prove_my_phone",
     request_body = Option<ProofBody>,
     responses(
         (status = 200, description = "proven: the viewer's phones", body = Phone),

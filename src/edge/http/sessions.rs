@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::control::input::{Ask, Reply};
+use crate::control::input::{Ask, Identity, Reply};
 use crate::control::role::{Ear, Supervision};
 use crate::control::snapshot::{self, SessionView, Snapshot};
 use crate::edge::http::Web;
@@ -157,6 +157,15 @@ impl SupervisorViewer {
         describe(session, self.is_mine(session))
     }
 
+    /// Whether call-me has anything to ring: a device, a number, or a softphone that has registered.
+    pub fn has_phone(&self, web: &Web) -> bool {
+        let softphone = Identity::Supervisor {
+            organisation: self.organisation.clone(),
+            user: self.user.clone(),
+        };
+        !self.entry.phones().is_empty() || web.registered.borrow().contains(&softphone)
+    }
+
     /// The session, live or lately ended, if the viewer may know of it.
     fn find_session<'a>(
         &self,
@@ -210,7 +219,7 @@ pub struct Called {
         (status = 401, description = "not signed in", body = RefusalBody),
         (status = 403, description = "not a supervisor, 9003, 9006, or 9007: not permitted, or a phone that is not the viewer's", body = RefusalBody),
         (status = 404, description = "no call that the viewer may know of", body = RefusalBody),
-        (status = 409, description = "9011, 9012, 9013 or 9014, or the viewer has a session already", body = RefusalBody),
+        (status = 409, description = "9011, 9012, 9013 or 9014, or the viewer has a session already, or no phone", body = RefusalBody),
         (status = 413, description = "too large", body = RefusalBody),
         (status = 503, description = "9010, or the database does not answer", body = RefusalBody),
     ),
@@ -222,6 +231,10 @@ pub async fn call_me(
     Body(body): Body<CallMe>,
 ) -> Result<(StatusCode, Json<Called>), Refusal> {
     let device = (body.device != ALL_DEVICES).then(|| body.device.into());
+    if device.is_none() && !viewer.has_phone(&web) {
+        let text = "None of your phones is registered, and no number of yours is known.";
+        return Err(Refusal::conflict(text));
+    }
     let ask = Ask::CallMe {
         call,
         device,

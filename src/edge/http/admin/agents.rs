@@ -85,7 +85,6 @@ impl AgentEntry {
     get,
     path = "/api/v1/admin/organisations/{organisation}/agents",
     tag = "administration",
-    operation_id = "admin_agents",
     params(("organisation" = String, Path, description = "its id")),
     responses(
         (status = 200, description = "in the order of their extensions", body = AgentList),
@@ -114,7 +113,6 @@ pub async fn list(
     get,
     path = "/api/v1/admin/organisations/{organisation}/agents/{extension}",
     tag = "administration",
-    operation_id = "admin_agent",
     params(
         ("organisation" = String, Path, description = "its id"),
         ("extension" = String, Path, description = "the agent's"),
@@ -143,7 +141,6 @@ pub async fn show(
     put,
     path = "/api/v1/admin/organisations/{organisation}/agents/{extension}",
     tag = "administration",
-    operation_id = "admin_put_agent",
     params(
         ("organisation" = String, Path, description = "its id"),
         ("extension" = String, Path, description = "the agent's"),
@@ -192,7 +189,6 @@ pub async fn put(
     delete,
     path = "/api/v1/admin/organisations/{organisation}/agents/{extension}",
     tag = "administration",
-    operation_id = "admin_remove_agent",
     params(
         ("organisation" = String, Path, description = "its id"),
         ("extension" = String, Path, description = "the agent's"),
@@ -226,7 +222,6 @@ pub async fn remove(
     post,
     path = "/api/v1/admin/organisations/{organisation}/import/agents",
     tag = "administration",
-    operation_id = "admin_import_agents",
     params(("organisation" = String, Path, description = "its id")),
     request_body(content = String, content_type = "text/csv"),
     responses(

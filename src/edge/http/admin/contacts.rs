@@ -68,7 +68,6 @@ pub struct AskedOfList {
     get,
     path = "/api/v1/admin/organisations/{organisation}/contacts",
     tag = "administration",
-    operation_id = "admin_contacts",
     params(("organisation" = String, Path, description = "its id"), Asked),
     responses(
         (status = 200, description = "a page of contacts", body = ContactList),
@@ -109,7 +108,6 @@ pub async fn list(
     put,
     path = "/api/v1/admin/organisations/{organisation}/contacts/{number}",
     tag = "administration",
-    operation_id = "admin_put_contact",
     params(
         ("organisation" = String, Path, description = "its id"),
         ("number" = String, Path, description = "E.164, with its plus"),
@@ -155,7 +153,6 @@ pub async fn put(
     delete,
     path = "/api/v1/admin/organisations/{organisation}/contacts/{number}",
     tag = "administration",
-    operation_id = "admin_remove_contact",
     params(
         ("organisation" = String, Path, description = "its id"),
         ("number" = String, Path, description = "E.164, with its plus"),
@@ -194,7 +191,6 @@ pub async fn remove(
     post,
     path = "/api/v1/admin/organisations/{organisation}/import/contacts",
     tag = "administration",
-    operation_id = "admin_import_contacts",
     params(("organisation" = String, Path, description = "its id"), AskedOfList),
     request_body(content = String, content_type = "text/csv"),
     responses(

@@ -53,7 +53,6 @@ pub struct Asked {
     get,
     path = "/api/v1/admin/bans",
     tag = "administration",
-    operation_id = "admin_bans",
     responses(
         (status = 200, description = "the locks", body = BanList),
         (status = 401, description = "not signed in", body = RefusalBody),
@@ -76,7 +75,6 @@ pub async fn list(State(web): State<Web>, _: AdministratorViewer) -> Json<BanLis
     delete,
     path = "/api/v1/admin/bans",
     tag = "administration",
-    operation_id = "admin_lift_ban",
     params(Asked),
     responses(
         (status = 204, description = "lifted"),

@@ -105,7 +105,6 @@ impl SupervisorEntry {
     get,
     path = "/api/v1/admin/organisations/{organisation}/supervisors",
     tag = "administration",
-    operation_id = "admin_supervisors",
     params(("organisation" = String, Path, description = "its id")),
     responses(
         (status = 200, description = "in the order of their user names", body = SupervisorList),
@@ -134,7 +133,6 @@ pub async fn list(
     get,
     path = "/api/v1/admin/organisations/{organisation}/supervisors/{user}",
     tag = "administration",
-    operation_id = "admin_supervisor",
     params(
         ("organisation" = String, Path, description = "its id"),
         ("user" = String, Path, description = "the supervisor's user name"),
@@ -163,7 +161,6 @@ pub async fn show(
     put,
     path = "/api/v1/admin/organisations/{organisation}/supervisors/{user}",
     tag = "administration",
-    operation_id = "admin_put_supervisor",
     params(
         ("organisation" = String, Path, description = "its id"),
         ("user" = String, Path, description = "the supervisor's user name"),
@@ -207,7 +204,6 @@ pub async fn put(
     delete,
     path = "/api/v1/admin/organisations/{organisation}/supervisors/{user}",
     tag = "administration",
-    operation_id = "admin_remove_supervisor",
     params(
         ("organisation" = String, Path, description = "its id"),
         ("user" = String, Path, description = "the supervisor's user name"),
