@@ -1,5 +1,6 @@
 //! Call control: calls, legs, roles, menus. [`switchboard::Switchboard`] is its front door.
 
+mod attended;
 mod audit;
 pub mod call;
 pub mod callback;
@@ -14,6 +15,7 @@ mod events;
 #[cfg(test)]
 pub(in crate::control) mod harness;
 pub mod help;
+pub mod help_keys;
 mod hold;
 mod inbound;
 pub mod input;
@@ -27,6 +29,7 @@ pub mod number;
 mod operator;
 pub mod order;
 pub mod output;
+pub mod party_keys;
 mod phone;
 pub mod policy;
 pub mod proof;

@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use crate::control::input::{Invitation, Network};
 use crate::control::leg::Leg;
+use crate::control::party_keys::PartyKeys;
 use crate::control::policy::CallKind;
 use crate::control::record::Direction;
 use crate::control::role::{Role, Supervision};
@@ -56,6 +57,8 @@ pub struct Call {
     pub conference: Option<Conference>,
     /// A help request waits unaccepted.
     pub help_wanted: bool,
+    /// Keys of the parties that pass through control.
+    pub party_keys: PartyKeys,
 }
 
 /// The two ends of a conversation. In a call with an agent the agent is the Pupil and the other end

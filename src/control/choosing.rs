@@ -41,6 +41,10 @@ impl Switchboard {
             caller_on_net: call.user.leg.is_none_or(|leg| on_net(self.legs.get(&leg))),
             pupil_on_call: self.pupil_on_call(call),
             user_on_call: self.user_on_call(call),
+            hosted_elsewhere: [call.user.leg, call.pupil.leg]
+                .into_iter()
+                .flatten()
+                .any(|leg| self.legs.get(&leg).is_some_and(|leg| leg.is_focus)),
             others: others.collect(),
         })
     }

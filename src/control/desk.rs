@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::control::callback::Callback;
-use crate::control::help::{HelpKeys, HelpRequest};
+use crate::control::help::HelpRequest;
 use crate::control::snapshot::{SessionState, SessionView};
 use crate::id::{CallId, HelpId, LegId, RecordId, SessionId};
 
@@ -24,7 +24,6 @@ pub struct Desk {
     tickets: BTreeMap<Owner, Ticket>,
     /// Open requests and the last closed ones: see `help`.
     pub help: BTreeMap<HelpId, HelpRequest>,
-    pub help_keys: HelpKeys,
     /// Phones of supervisors that are being rung: see `callback`.
     pub callbacks: BTreeMap<SessionId, Callback>,
     /// Whose session waits for which row. An entry lives from the record to its durability.

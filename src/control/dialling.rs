@@ -114,6 +114,7 @@ impl Switchboard {
             | Signal::Failed { .. }
             | Signal::HungUp { .. }
             | Signal::HangUpDone
+            | Signal::Focus(_)
             | Signal::Lost => {}
         }
     }

@@ -18,7 +18,6 @@ use crate::control::switchboard::Switchboard;
 use crate::control::timers::Owner;
 use crate::id::{CallId, Language, LegId, RequestId};
 use crate::media::command::{Command, Ducking, Event, Sound};
-use crate::media::dtmf::Digit;
 
 impl Switchboard {
     /// An event that names a call's bridge: `Convened`, `ConveneRefused`, `MatrixInForce` (noted
@@ -410,17 +409,6 @@ impl Switchboard {
                 status: 403,
             },
         );
-    }
-
-    /// An agent's key, as far as it was asked for (`KeyPassage::Pass { report: true }`, or INFO).
-    pub(in crate::control) fn party_key(
-        &mut self,
-        now: Instant,
-        call: CallId,
-        leg: LegId,
-        digit: Digit,
-    ) {
-        self.help_key(now, call, leg, digit);
     }
 }
 

@@ -172,6 +172,7 @@ impl House {
             | Command::Play { .. }
             | Command::StopPlay { .. }
             | Command::ListenForKeys { .. }
+            | Command::PressKey { .. }
             | Command::WatchMedia { .. }
             | Command::Detach { .. }
             | Command::ArmSeatFault { .. } => return None,
@@ -344,6 +345,7 @@ pub(in crate::control) fn describe(output: &Output) -> Option<String> {
                 Command::Play { .. } => "Play",
                 Command::StopPlay { .. } => "StopPlay",
                 Command::WatchMedia { .. } => "WatchMedia",
+                Command::PressKey { .. } => "PressKey",
                 Command::Close { .. } => "Close",
                 Command::Convene { .. }
                 | Command::Dissolve { .. }

@@ -13,12 +13,10 @@ mod announcing;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::control::audit::audit;
-use crate::control::call::{Call, Side};
 use crate::control::desk::Desk;
 use crate::control::directory::SupervisorEntry;
 use crate::control::order::Order;
@@ -31,16 +29,12 @@ use crate::control::switchboard::Switchboard;
 use crate::control::timers::{Owner, Timer};
 use crate::id::{CallId, HelpId, Language, LegId};
 use crate::media::command::{Command, Ducking};
-use crate::media::dtmf::Digit;
 
 /// For how long a request waits to be taken.
 pub const EXPIRY: Duration = Duration::from_secs(10 * 60);
 
 /// Settled requests that are still shown; the oldest goes first.
 const MAX_SETTLED: usize = 256;
-
-/// How long an agent's `*4#` may take from key to key.
-const BETWEEN_KEYS: Duration = Duration::from_secs(2);
 
 #[derive(Clone, Debug)]
 pub struct HelpRequest {
@@ -56,48 +50,6 @@ pub struct HelpRequest {
     pub accepted_at: Option<Instant>,
     /// Closed, cancelled or expired.
     pub ended_at: Option<Instant>,
-}
-
-/// What agents have typed of `*4#` and `*5#`; one entry for each call whose agent pressed `*`, until
-/// the call is over.
-#[derive(Debug, Default)]
-pub struct HelpKeys {
-    typed: BTreeMap<CallId, (String, Instant)>,
-}
-
-/// What an agent asked for by key.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum HelpOrder {
-    Raise,
-    Close,
-}
-
-impl HelpKeys {
-    pub fn handle_digit(&mut self, now: Instant, call: CallId, digit: Digit) -> Option<HelpOrder> {
-        if digit == Digit::STAR {
-            self.typed.insert(call, ("*".into(), now));
-            return None;
-        }
-        let (typed, last) = self.typed.get_mut(&call)?;
-        if now.saturating_duration_since(*last) > BETWEEN_KEYS {
-            self.typed.remove(&call);
-            return None;
-        }
-        typed.push(digit.as_char());
-        *last = now;
-        let order = match typed.as_str() {
-            "*4" | "*5" => return None,
-            "*4#" => Some(HelpOrder::Raise),
-            "*5#" => Some(HelpOrder::Close),
-            _ => None,
-        };
-        self.typed.remove(&call);
-        order
-    }
-
-    pub fn forget(&mut self, call: CallId) {
-        self.typed.remove(&call);
-    }
 }
 
 impl Desk {
@@ -239,7 +191,6 @@ impl Switchboard {
 
     /// The call has ended or left its agent: what was asked for has no object any more.
     pub(in crate::control) fn help_call_over(&mut self, now: Instant, call: CallId) {
-        self.desk.help_keys.forget(call);
         let Some(help) = self.desk.open_help(call) else {
             return;
         };
@@ -325,60 +276,36 @@ impl Switchboard {
             .ok_or(ErrorCode::NoCall)
     }
 
-    fn has_help_keys(&self, call: &Call) -> bool {
-        call.pupil.agent.is_some()
-            && call
-                .organisation
-                .as_ref()
-                .and_then(|organisation| self.directory.organisations.get(organisation))
-                .is_some_and(|organisation| organisation.help_keys)
+    /// `*4#` of the call's agent.
+    pub(in crate::control) fn raise_help_by_key(&mut self, now: Instant, call: CallId, leg: LegId) {
+        let Some(agent) = self.agent_of(call) else {
+            return;
+        };
+        let reason: Arc<str> = "".into();
+        let raised = self.raise_help(now, call, agent, Source::Phone, reason.clone(), reason);
+        if raised.is_some() {
+            self.tell_agent(leg, Sentence::HelpRaised);
+        }
     }
 
-    /// An agent's key: `*4#` asks for help, `*5#` closes the request, where the organisation lets
-    /// keys do that.
-    pub(in crate::control) fn help_key(
-        &mut self,
-        now: Instant,
-        call: CallId,
-        leg: LegId,
-        digit: Digit,
-    ) {
-        let Some(known) = self.calls.get(&call) else {
+    /// `*5#` of the call's agent.
+    pub(in crate::control) fn close_help_by_key(&mut self, now: Instant, call: CallId, leg: LegId) {
+        let (Some(agent), Some(help)) = (self.agent_of(call), self.desk.open_help(call)) else {
             return;
         };
-        let Some(agent) = known.pupil.agent.clone() else {
-            return;
-        };
-        if !self.has_help_keys(known) || known.side_of(leg) != Some(Side::Pupil) {
-            return;
+        let settled = [
+            (HelpState::InProgress, HelpState::Closed),
+            (HelpState::Requested, HelpState::Cancelled),
+        ]
+        .into_iter()
+        .any(|(from, to)| self.settle_help(now, help, from, to, agent.clone(), Source::Phone));
+        if settled {
+            self.tell_agent(leg, Sentence::HelpClosed);
         }
-        match self.desk.help_keys.handle_digit(now, call, digit) {
-            Some(HelpOrder::Raise) => {
-                let reason: Arc<str> = "".into();
-                let raised =
-                    self.raise_help(now, call, agent, Source::Phone, reason.clone(), reason);
-                if raised.is_some() {
-                    self.tell_agent(leg, Sentence::HelpRaised);
-                }
-            }
-            Some(HelpOrder::Close) => {
-                let Some(help) = self.desk.open_help(call) else {
-                    return;
-                };
-                let settled = [
-                    (HelpState::InProgress, HelpState::Closed),
-                    (HelpState::Requested, HelpState::Cancelled),
-                ]
-                .into_iter()
-                .any(|(from, to)| {
-                    self.settle_help(now, help, from, to, agent.clone(), Source::Phone)
-                });
-                if settled {
-                    self.tell_agent(leg, Sentence::HelpClosed);
-                }
-            }
-            None => {}
-        }
+    }
+
+    fn agent_of(&self, call: CallId) -> Option<Arc<str>> {
+        self.calls.get(&call)?.pupil.agent.clone()
     }
 
     /// A word to the agent alone, over the call.
@@ -454,49 +381,5 @@ fn is_settled(state: HelpState) -> bool {
     match state {
         HelpState::Requested | HelpState::InProgress => false,
         HelpState::Closed | HelpState::Cancelled | HelpState::Expired => true,
-    }
-}
-
-#[cfg(test)]
-mod key_tests {
-    use super::*;
-
-    #[test]
-    fn star_four_asks_and_star_five_closes() {
-        assert_eq!(orders("*4#"), [HelpOrder::Raise]);
-        assert_eq!(orders("*5#"), [HelpOrder::Close]);
-        assert_eq!(orders("12*4#*5#"), [HelpOrder::Raise, HelpOrder::Close]);
-    }
-
-    #[test]
-    fn other_keys_of_an_agent_ask_for_nothing() {
-        for keys in ["4#", "*6#", "*44#", "*45#", "*#", "#4*", "**"] {
-            assert_eq!(orders(keys), [], "{keys}");
-        }
-    }
-
-    #[test]
-    fn keys_too_far_apart_ask_for_nothing() {
-        let start = Instant::now();
-        let mut keys = HelpKeys::default();
-        let press = |keys: &mut HelpKeys, at, key| {
-            let digit = Digit::from_char(key).unwrap();
-            keys.handle_digit(start + Duration::from_millis(at), CallId(1), digit)
-        };
-
-        press(&mut keys, 0, '*');
-        press(&mut keys, 2001, '4');
-
-        assert_eq!(press(&mut keys, 2100, '#'), None);
-    }
-
-    fn orders(keys: &str) -> Vec<HelpOrder> {
-        let now = Instant::now();
-        let mut collector = HelpKeys::default();
-        keys.chars()
-            .filter_map(|key| {
-                collector.handle_digit(now, CallId(1), Digit::from_char(key).unwrap())
-            })
-            .collect()
     }
 }

@@ -538,7 +538,7 @@ impl Switchboard {
         self.spoken_by(self.party_leg(id, side.other())?)
     }
 
-    fn place_of(&self, leg: LegId) -> Option<(CallId, Side)> {
+    pub(in crate::control) fn place_of(&self, leg: LegId) -> Option<(CallId, Side)> {
         self.calls
             .values()
             .filter(|call| call.legs.contains(&leg))

@@ -9,6 +9,7 @@ use crate::control::directory::Agent;
 use crate::control::input::Invitation;
 use crate::control::leg::{LegOwner, Way};
 use crate::control::output::{Notice, SignalCommand};
+use crate::control::party_keys::PartyKeys;
 use crate::control::policy::CallKind;
 use crate::control::record::{CallRow, Direction, Record};
 use crate::control::route::{self, AgentKey, Caller, Destination, NoRoute};
@@ -109,6 +110,7 @@ impl Switchboard {
             seats: BTreeMap::new(),
             conference: None,
             help_wanted: false,
+            party_keys: PartyKeys::default(),
             state: CallState::Offered {
                 invitation: Box::new(invitation),
                 destination,

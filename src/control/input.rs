@@ -82,14 +82,27 @@ pub enum Signal {
     HangUpDone,
     /// A key by SIP INFO; the edge has answered it.
     KeyInfo { digit: Digit },
-    /// Blind (`replaces: None`) or attended transfer. Answered by `AcceptRefer` or `RefuseRefer`.
+    /// Blind or, where the Refer-To has a Replaces, attended transfer. Answered by `AcceptRefer` or
+    /// `RefuseRefer`.
     Referred {
         request: RequestId,
         target: Arc<str>,
-        attended: bool,
+        consulted: Option<Consulted>,
     },
+    /// The other end now says that it hosts a conference (`isfocus` in its Contact, RFC 4579 §4.2),
+    /// or that it no longer does.
+    Focus(bool),
     /// The dialog cannot go on (481/408 to an in-dialog request, transport gone for good).
     Lost,
+}
+
+/// The dialog that an attended transfer names (RFC 3891): another call of who transfers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consulted {
+    /// A leg of this node.
+    Leg(LegId),
+    /// It does not pass through here.
+    Elsewhere,
 }
 
 /// An INVITE as the edge understood it, with what it knows of the sender.

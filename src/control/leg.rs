@@ -35,6 +35,8 @@ pub struct Leg {
     pub silence: Silence,
     /// What we play to it while it waits for the other party.
     pub waiting: Option<Waiting>,
+    /// The other end hosts a conference of its own: who hears whom there is not ours to say.
+    pub is_focus: bool,
 }
 
 /// What a party waits for, to a sound of ours.
@@ -233,7 +235,7 @@ impl Leg {
             }
             (Releasing(_), _, Signal::Lost) => (Released, Followed::Gone(Departure::Released)),
 
-            (state, _, signal @ Signal::Invited(_)) => (state, Followed::Settled(signal)),
+            (state, _, signal @ (Signal::Invited(_) | Signal::Focus(_))) => (state, Followed::Settled(signal)),
         };
         self.state = next;
         followed

@@ -41,6 +41,7 @@ impl Switchboard {
                 negotiation: Negotiation::default(),
                 silence: Silence::default(),
                 waiting: None,
+                is_focus: false,
             },
         );
         self.timers
@@ -205,7 +206,7 @@ impl Switchboard {
             }
             Timer::Renegotiate => self.reinvite_expired(now, id),
             Timer::Retry => self.reinvite_again(now, id),
-            Timer::Ring | Timer::Supervisor(_) => {}
+            Timer::Ring | Timer::HeldKeys | Timer::NextKey | Timer::Supervisor(_) => {}
         }
     }
 }

@@ -53,7 +53,7 @@ impl Switchboard {
         self.listen_for_keys(leg, in_band);
     }
 
-    fn in_band(&self, profile: fn(InBandWhen) -> InBand) -> InBand {
+    pub(in crate::control) fn in_band(&self, profile: fn(InBandWhen) -> InBand) -> InBand {
         match self.settings.in_band_dtmf {
             InBandDtmf::Auto => profile(InBandWhen::Auto),
             InBandDtmf::Always => profile(InBandWhen::Always),

@@ -45,6 +45,8 @@ pub struct CallFacts<'a> {
     pub caller_on_net: bool,
     pub pupil_on_call: bool,
     pub user_on_call: bool,
+    /// A party's phone hosts a conference of its own, in which nobody can be seated from here.
+    pub hosted_elsewhere: bool,
     /// Other supervisors in the call.
     pub others: Vec<Supervision>,
 }
@@ -145,7 +147,7 @@ pub fn may_join(
         return Err(ErrorCode::NotPermitted);
     }
     both_there(call)?;
-    match call.others.len() < settings.max_per_call {
+    match call.others.len() < settings.max_per_call && !call.hosted_elsewhere {
         true => Ok(()),
         false => Err(ErrorCode::CoachNotAdded),
     }
@@ -262,8 +264,8 @@ fn one_speaks(
     call: &CallFacts<'_>,
     wanted: Supervision,
 ) -> Result<(), ErrorCode> {
-    let taken = call.others.iter().any(|other| other.speaks());
-    match wanted.speaks() && taken && !settings.many_speakers {
+    let taken = call.others.iter().any(|other| other.speaks()) && !settings.many_speakers;
+    match wanted.speaks() && (taken || call.hosted_elsewhere) {
         true => Err(ErrorCode::CoachNotAdded),
         false => Ok(()),
     }

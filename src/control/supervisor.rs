@@ -413,6 +413,7 @@ impl Switchboard {
             | Signal::ReinviteAnswered { .. }
             | Signal::HungUp { .. }
             | Signal::HangUpDone
+            | Signal::Focus(_)
             | Signal::Lost => {}
         }
     }

@@ -118,6 +118,10 @@ impl Switchboard {
         let Some(leg) = self.legs.get_mut(&id) else {
             return self.refuse_stray(id, signal);
         };
+        if let Signal::Focus(is_focus) = signal {
+            leg.is_focus = is_focus;
+            return;
+        }
         let owner = leg.owner;
         match leg.follow(signal) {
             Followed::Live(signal) => match owner {
@@ -236,6 +240,7 @@ impl Switchboard {
             | Signal::HungUp { .. }
             | Signal::HangUpDone
             | Signal::KeyInfo { .. }
+            | Signal::Focus(_)
             | Signal::Lost => {}
         }
     }

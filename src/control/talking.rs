@@ -8,14 +8,12 @@ use crate::control::call::{Call, CallState, Occupant, Side};
 use crate::control::input::Signal;
 use crate::control::leg::{Departure, Silence, Waiting};
 use crate::control::role::Role;
-use crate::control::settings::InBandDtmf;
 use crate::control::supervisor::AfterLeaving;
 use crate::control::switchboard::{Switchboard, reason};
 use crate::control::timers::Timer;
 use crate::id::{CallId, Language, LegId};
-use crate::media::command::{
-    Command, Ducking, Event, InBand, InBandWhen, KeyListening, KeyPassage, Sound,
-};
+use crate::media::command::{Command, Ducking, Event, InBand, KeyListening, KeyPassage, Sound};
+use crate::media::dtmf::DigitSource;
 
 /// A holder who sends nothing for this long plays no music of their own, and ours begins.
 pub const SHORT_SILENCE: Duration = Duration::from_secs(2);
@@ -96,17 +94,15 @@ impl Switchboard {
                 self.silence(now, id, leg, silence);
             }
             Event::MediaHeard { .. } => self.silence(now, id, leg, Silence::None),
-            Event::DigitPressed { digit, .. } => {
-                if self.agent_leg(id, leg) {
-                    self.party_key(now, id, leg, digit);
-                }
+            Event::DigitPressed { digit, source, .. } => {
+                self.party_key(now, id, leg, digit, source);
             }
             // A party is always admitted; a shard that lost its leg has lost the call.
             Event::SeatRefused { .. } => self.clear(now, id, "media lost", 503, None),
+            Event::Attached { .. } => self.party_attached(now, id, leg),
             Event::Seated { .. }
             | Event::PlayEnded { .. }
             | Event::Detached { .. }
-            | Event::Attached { .. }
             | Event::Closed { .. }
             | Event::Convened { .. }
             | Event::ConveneRefused { .. }
@@ -121,8 +117,12 @@ impl Switchboard {
             (Timer::Ring, Some(CallState::Talking { transfer: Some(_) })) => {
                 self.fail_transfer(now, id, 408);
             }
+            (Timer::HeldKeys, Some(CallState::Talking { .. })) => self.held_keys_due(now, id),
+            (Timer::NextKey, Some(CallState::Talking { .. })) => self.next_key(now, id),
             (
                 Timer::Ring
+                | Timer::HeldKeys
+                | Timer::NextKey
                 | Timer::Release
                 | Timer::Setup
                 | Timer::Retry
@@ -152,16 +152,15 @@ impl Switchboard {
             Signal::ReinviteAnswered { request, result } => {
                 self.reinvite_answered(now, id, side, request, result);
             }
-            Signal::KeyInfo { digit } => {
-                if self.agent_leg(id, leg) {
-                    self.party_key(now, id, leg, digit);
-                }
-            }
+            Signal::KeyInfo { digit } => self.party_key(now, id, leg, digit, DigitSource::Info),
             Signal::Referred {
                 request,
                 target,
-                attended,
-            } => self.referred(now, id, side, request, &target, attended),
+                consulted,
+            } => match consulted {
+                None => self.referred(now, id, side, request, &target),
+                Some(consulted) => self.referred_to_consulted(now, id, side, request, consulted),
+            },
             // Settled by the leg, or told by its departure.
             Signal::Invited(_)
             | Signal::Cancelled
@@ -170,6 +169,7 @@ impl Switchboard {
             | Signal::Failed { .. }
             | Signal::HungUp { .. }
             | Signal::HangUpDone
+            | Signal::Focus(_)
             | Signal::Lost => {}
         }
     }
@@ -184,13 +184,6 @@ impl Switchboard {
             let cause = reason(488, "No answer in ACK");
             self.end_call(now, id, "not acceptable", Some(cause));
         }
-    }
-
-    /// Whether this leg is the Pupil's, and an agent's.
-    fn agent_leg(&self, id: CallId, leg: LegId) -> bool {
-        self.calls.get(&id).is_some_and(|call| {
-            call.is_talking() && call.pupil.agent.is_some() && call.pupil.leg == Some(leg)
-        })
     }
 
     /// A leg of the call is released.
@@ -353,28 +346,25 @@ impl Switchboard {
         }
     }
 
-    /// An agent's keys are listened for where they may ask for help with them (PRODUCT.md R-055);
-    /// they go on to the other party all the same.
+    /// An agent's keys come to us first where they may ask for help with them (PRODUCT.md R-055);
+    /// what is no request goes on to the other party.
     pub(in crate::control) fn listen(&mut self, id: CallId) {
-        let Some(call) = self.calls.get(&id) else {
+        self.forget_keys(id);
+        let Some(leg) = self
+            .calls
+            .get(&id)
+            .filter(|call| self.has_help_keys(call))
+            .and_then(|call| call.pupil.leg)
+        else {
             return;
         };
-        let wanted = call.pupil.agent.is_some()
-            && call
-                .organisation
-                .as_ref()
-                .and_then(|organisation| self.directory.organisations.get(organisation))
-                .is_some_and(|organisation| organisation.help_keys);
-        let Some(leg) = call.pupil.leg.filter(|_| wanted) else {
-            return;
+        if let Some(call) = self.calls.get_mut(&id) {
+            call.party_keys.by_command = Some(leg);
+        }
+        let keys = KeyListening {
+            in_band: self.in_band(InBand::Menu),
+            events: KeyPassage::ByCommand,
         };
-        let in_band = match self.settings.in_band_dtmf {
-            InBandDtmf::Auto => InBand::Menu(InBandWhen::Auto),
-            InBandDtmf::Always => InBand::Menu(InBandWhen::Always),
-            InBandDtmf::Never => InBand::Off,
-        };
-        let events = KeyPassage::Pass { report: true };
-        let keys = KeyListening { in_band, events };
         self.leg_command(leg, Command::ListenForKeys { leg, keys });
     }
 

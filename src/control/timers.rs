@@ -32,6 +32,10 @@ pub enum Timer {
     Retry,
     /// No answer to our re-INVITE; the edge should have said so long ago.
     Renegotiate,
+    /// An agent began to type what may be a request for help.
+    HeldKeys,
+    /// A party's key waits until the one before it is over.
+    NextKey,
     Supervisor(SupervisorTimer),
 }
 

@@ -41,7 +41,6 @@ impl Switchboard {
         side: Side,
         request: RequestId,
         target: &str,
-        attended: bool,
     ) {
         let Some(call) = self.calls.get(&id) else {
             return;
@@ -50,8 +49,6 @@ impl Switchboard {
             return;
         };
         let destination = match (&call.state, call.party(side).agent.clone()) {
-            // Two dialogs of ours would have to become one: the phone does without.
-            _ if attended => Err(501),
             (CallState::Talking { transfer: Some(_) }, _) => Err(491),
             (CallState::Talking { transfer: None }, Some(extension)) => {
                 let caller = Caller {
@@ -155,6 +152,7 @@ impl Switchboard {
             | Signal::HangUpDone
             | Signal::KeyInfo { .. }
             | Signal::Referred { .. }
+            | Signal::Focus(_)
             | Signal::Lost => self.refuse_stray(leg, signal),
         }
     }
@@ -228,12 +226,19 @@ impl Switchboard {
             );
             self.end_leg(now, former, 480, Some(reason(200, "Transferred")));
         }
+        self.transferred(now, id, side);
+    }
+
+    /// Somebody else has the place of the party that transferred.
+    pub(in crate::control) fn transferred(&mut self, now: Instant, id: CallId, side: Side) {
         self.record_call(id);
         self.watch(id);
         self.listen(id);
         self.entertain(id);
         self.settle_alone(now, id, side.other());
-        self.resume(now, id, side.other());
+        for side in [side.other(), side] {
+            self.resume(now, id, side);
+        }
         self.call_transferred(now, id);
         self.notify_call(id, Notice::CallTransferred);
     }

@@ -197,6 +197,7 @@ impl Sip {
         }
         tokio::spawn(router::route(shared.clone(), incoming));
         tokio::spawn(Registrar::expire(shared.clone()));
+        tokio::spawn(Registrar::keep_alive(shared.clone()));
         tokio::spawn(async move { endpoint.serve().await });
         Ok(SipHandle {
             shared,

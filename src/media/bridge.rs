@@ -3,6 +3,7 @@
 //! Everything that changes who hears whom ends in [`Bridge::plan`], which derives the rows and what
 //! each participant needs for them. Rows are carried out in [`row`].
 
+mod press;
 mod row;
 #[cfg(test)]
 mod tests;

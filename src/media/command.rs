@@ -78,6 +78,15 @@ pub enum Command {
         leg: LegId,
         keys: KeyListening,
     },
+    /// A key that this leg's phone pressed, told by signalling or held back until now, goes to the
+    /// other party if that one may hear this leg: as a telephone-event where one was negotiated,
+    /// else as a tone. It lasts 100 ms; the next should not come before [`BETWEEN_PRESSES`].
+    /// Nothing follows where the leg's keys are withheld, and where its own telephone-events pass
+    /// already.
+    PressKey {
+        leg: LegId,
+        digit: Digit,
+    },
     /// Says when the leg's sender falls silent: no RTP and no RTCP for this long.
     /// One `MediaSilent` for each entry, in order, until it is heard again.
     WatchMedia {
@@ -168,6 +177,10 @@ pub enum Ducking {
     Leave,
 }
 
+/// How far apart keys are that a leg is to press one after another: each is a press of its own for
+/// the phone that hears them.
+pub const BETWEEN_PRESSES: Duration = Duration::from_millis(160);
+
 /// How keys of a leg are treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeyListening {
@@ -181,6 +194,8 @@ pub struct KeyListening {
 pub enum KeyPassage {
     /// Passed to the other party as they came, and reported only if `report`.
     Pass { report: bool },
+    /// Reported, and passed on by `PressKey` alone. A tone in the audio sounds all the same.
+    ByCommand,
     /// Reported and never passed; in-band keys are clamped.
     Withhold,
 }

@@ -194,6 +194,17 @@ impl Identity {
         }
     }
 
+    /// So many packets of ours, stamped just now, stand in the middle of what passes through: it
+    /// goes on behind them, and what its source sent before them comes too late. `units` is the
+    /// time that theirs is ahead of it.
+    pub fn inserted(&mut self, passage: &mut Option<Passage>, packets: u16, units: u32) {
+        if let Some(passage) = passage {
+            passage.sequence_offset = passage.sequence_offset.wrapping_add(packets);
+            passage.oldest = passage.highest.wrapping_add(1);
+        }
+        self.next_timestamp = self.next_timestamp.wrapping_add(units);
+    }
+
     fn place(
         &mut self,
         now: Instant,

@@ -101,8 +101,19 @@ impl Keys {
         self.ear.is_some()
     }
 
+    /// Whether the other party may have the leg's keys.
     pub fn pass(&self) -> bool {
+        self.listening.events != KeyPassage::Withhold
+    }
+
+    /// Whether telephone-events go on as they come.
+    pub fn pass_events(&self) -> bool {
         matches!(self.listening.events, KeyPassage::Pass { .. })
+    }
+
+    /// Whether the phone sends telephone-events for its keys.
+    pub fn sends_events(&self) -> bool {
+        self.sends == Sends::Events
     }
 
     fn report(&self) -> bool {

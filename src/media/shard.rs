@@ -208,7 +208,7 @@ impl Shard {
             }
             changed = listened != leg.keys.need_the_voice();
         }
-        let passes = leg.keys.pass();
+        let passes = leg.keys.pass_events();
         let Some((place, seat)) = leg.place else {
             if changed {
                 self.refresh_leg(now, slot);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sottovoce::demo::media::{KeySending, Voice};
-use sottovoce::demo::phone::{Phone, PhoneConfig};
+use sottovoce::demo::phone::{Line, Phone, PhoneConfig};
 use sottovoce::demo::stage::{self, MOBILE};
 
 use crate::scene::{AGENT_HZ, CUSTOMER_HZ, SUPERVISOR_HZ, Scene, audit_csv, stop, wait_until};
@@ -103,6 +103,39 @@ async fn keys_of_the_customer_reach_the_agent() {
         scene.agent.media.events_heard() >= before + 10
     })
     .await;
+    stop(scene.service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn keys_by_info_reach_the_other_party_and_a_supervisors_nobody() {
+    let scene = Scene::new("info-keys").await;
+    let mia = scene.supervise().await;
+    let before = [&scene.agent, &scene.customer].map(|line| line.media.events_heard());
+    let heard = |line: &Line, before| line.media.events_heard() - before;
+
+    mia.press("9#", KeySending::Info)
+        .await
+        .expect("keys are sent");
+    scene
+        .customer
+        .press("12", KeySending::Info)
+        .await
+        .expect("keys are sent");
+    wait_until("the agent's phone has received them", || {
+        heard(&scene.agent, before[0]) == 8
+    })
+    .await;
+    scene
+        .agent
+        .press("3", KeySending::Info)
+        .await
+        .expect("keys are sent");
+    wait_until("the customer's phone has received it", || {
+        heard(&scene.customer, before[1]) == 4
+    })
+    .await;
+
+    assert_eq!(heard(&scene.agent, before[0]), 8, "nothing of the 9#");
     stop(scene.service);
 }
 

@@ -1,6 +1,7 @@
 //! The whole system in virtual time: see `world`.
 
 mod checks;
+mod grid;
 mod network;
 mod phone;
 mod random;

@@ -16,9 +16,10 @@ pub const PROMPT_HZ: f32 = 2750.0;
 /// Frames kept for measurement: ten seconds.
 const KEPT: usize = 500;
 
-/// Tones on multiples of 50 Hz, orthogonal over one frame, and away from all keys.
+/// Tones on multiples of 50 Hz, orthogonal over one frame, and away from all keys, from the agent's
+/// notice and from the hold music.
 const TONES_HZ: [f32; 10] = [
-    400.0, 500.0, 1850.0, 1950.0, 2050.0, 2150.0, 2250.0, 2350.0, 2450.0, 2550.0,
+    2650.0, 500.0, 1850.0, 1950.0, 2050.0, 2150.0, 2250.0, 2350.0, 2450.0, 2550.0,
 ];
 
 /// Phones that one world may hold.

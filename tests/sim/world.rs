@@ -11,10 +11,11 @@ use sottovoce::control::directory::{
     Agent, Directory, Organisation, Permissions, Pool, SupervisorEntry,
 };
 use sottovoce::control::input::{
-    CallerIdTrust, Input, Invitation, Network as Side, Origin, Reply, Signal, StoreAnswer,
+    Ask, CallerIdTrust, Consulted, Input, Invitation, Network as Side, Operator, OperatorIdentity,
+    Origin, Reply, Signal, StoreAnswer,
 };
 use sottovoce::control::output::{Notice, Output, SignalCommand, Target};
-use sottovoce::control::record::{AuditRow, Record};
+use sottovoce::control::record::{AuditRow, Record, Source};
 use sottovoce::control::refusal::ErrorCode;
 use sottovoce::control::role::{Role, Supervision};
 use sottovoce::control::settings::{Route, RouteTarget, Settings};
@@ -228,7 +229,36 @@ impl World {
         phone
     }
 
+    /// A call by one of the trunks.
     pub fn invite(&mut self, phone: PhoneId, caller: &str, number: &str, side: Side) -> LegId {
+        let name = match side {
+            Side::Internal => "office",
+            Side::External => "mobile",
+        };
+        let origin = Origin::Trunk {
+            name: name.into(),
+            network: side,
+            caller_id: CallerIdTrust::Trusted,
+        };
+        self.invite_from(phone, caller, number, origin)
+    }
+
+    /// Another call of agent 204, on a second line of theirs: (their leg, the line).
+    pub fn agent_calls(&mut self, number: &str) -> (LegId, PhoneId) {
+        let line = self.add_phone();
+        let origin = Origin::Contact {
+            organisation: "acme".into(),
+            extension: AGENT.into(),
+        };
+        let leg = self.invite_from(line, AGENT, number, origin);
+        self.run_until(
+            |world| world.line(leg) == Line::Up,
+            "the agent's second call is answered",
+        );
+        (leg, line)
+    }
+
+    fn invite_from(&mut self, phone: PhoneId, caller: &str, number: &str, origin: Origin) -> LegId {
         let leg = LegId(self.edge_ids);
         self.edge_ids += 1;
         self.legs.insert(
@@ -246,15 +276,7 @@ impl World {
             dialled: number.into(),
             caller: Some(caller.into()),
             display_name: None,
-            origin: Origin::Trunk {
-                name: if side == Side::Internal {
-                    "office".into()
-                } else {
-                    "mobile".into()
-                },
-                network: side,
-                caller_id: CallerIdTrust::Trusted,
-            },
+            origin,
             sdp: Some(sdp),
             source: [10, 1, 0, 1].into(),
             max_forwards: 70,
@@ -352,6 +374,11 @@ impl World {
     }
 
     pub fn refer(&mut self, phone: PhoneId, target: &str) {
+        self.refer_to(phone, target, None);
+    }
+
+    /// Attended transfer, where a leg was consulted.
+    pub fn refer_to(&mut self, phone: PhoneId, target: &str, consulted: Option<LegId>) {
         let Some(leg) = self.leg_of(phone) else {
             return;
         };
@@ -362,9 +389,25 @@ impl World {
             signal: Signal::Referred {
                 request,
                 target,
-                attended: false,
+                consulted: consulted.map(Consulted::Leg),
             },
         });
+    }
+
+    /// What a supervisor or an agent asks for from a screen; the answer.
+    pub fn ask(&mut self, identity: OperatorIdentity, ask: Ask) -> Reply {
+        let request = self.request();
+        let who = Operator {
+            organisation: "acme".into(),
+            identity,
+            source: Source::Console,
+        };
+        self.input(Input::Operator { request, who, ask });
+        self.run_until(
+            |world| world.replies.contains_key(&request),
+            "the operator is answered",
+        );
+        self.replies[&request].clone()
     }
 
     pub fn request(&mut self) -> RequestId {

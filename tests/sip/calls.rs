@@ -5,7 +5,7 @@ use std::time::Duration;
 use sottovoce::control::input::{CallerIdTrust, Network, Origin, Signal};
 use sottovoce::control::output::{Reason, SignalCommand, Target};
 
-use crate::phone::{Call, Phone, sdp};
+use crate::phone::{Call, PATIENCE, Phone, sdp};
 use crate::world::{World, answer, description};
 
 #[tokio::test]
@@ -399,5 +399,22 @@ async fn calls_that_control_has_no_room_for_get_503_and_the_others_go_on() {
                 break;
             }
         }
+    }
+}
+
+#[tokio::test]
+async fn the_sockets_are_free_when_the_edge_has_shut_down() {
+    let world = World::new().await;
+    let (udp, tcp) = (world.udp, world.tcp);
+    assert!(std::net::UdpSocket::bind(udp).is_err());
+    assert!(std::net::TcpListener::bind(tcp).is_err());
+
+    world.sip.shutdown().await;
+    drop(world);
+
+    let end = tokio::time::Instant::now() + PATIENCE;
+    while std::net::UdpSocket::bind(udp).is_err() || std::net::TcpListener::bind(tcp).is_err() {
+        assert!(tokio::time::Instant::now() < end, "a socket is still bound");
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sottovoce::control::input::Signal;
+use sottovoce::control::input::{Consulted, Signal};
 use sottovoce::control::output::SignalCommand;
 use sottovoce::id::{LegId, RequestId};
 
@@ -237,12 +237,12 @@ async fn a_transfer_is_asked_accepted_and_told_about() {
     let Signal::Referred {
         request,
         target,
-        attended,
+        consulted,
     } = world.signal_of(leg).await
     else {
         panic!("a transfer");
     };
-    assert_eq!((&*target, attended), ("205", false));
+    assert_eq!((&*target, consulted), ("205", None));
     world.sip.send(leg, SignalCommand::AcceptRefer { request });
     assert_eq!(carrier.receive().await.status(), 202);
     let first = carrier.request("NOTIFY").await;
@@ -267,12 +267,13 @@ async fn a_transfer_is_asked_accepted_and_told_about() {
     let Signal::Referred {
         request,
         target,
-        attended,
+        consulted,
     } = world.signal_of(leg).await
     else {
         panic!("a transfer");
     };
-    assert_eq!((&*target, attended), ("sip:9@192.0.2.1", true));
+    let elsewhere = Some(Consulted::Elsewhere);
+    assert_eq!((&*target, consulted), ("sip:9@192.0.2.1", elsewhere));
     world.sip.send(
         leg,
         SignalCommand::RefuseRefer {
@@ -405,4 +406,102 @@ async fn session_timers_are_left_to_the_peer() {
     let ok = carrier.expect(200).await;
     assert_eq!(ok.header("Session-Expires"), "90;refresher=uac");
     assert_eq!(ok.header("Require"), "timer");
+}
+
+#[tokio::test]
+async fn an_attended_transfer_names_the_leg_that_was_consulted() {
+    let mut world = World::new().await;
+    let carrier = world.carrier().await;
+    let (leg, mut call) = standing(&mut world, &carrier).await;
+    let (consulted, other) = standing(&mut world, &carrier).await;
+    let tag = |value: &str| value.split(";tag=").nth(1).unwrap_or("").to_owned();
+    let (ours, theirs) = (tag(&other.to), tag(&other.from));
+    let replaces = |to_tag: &str, from_tag: &str| {
+        format!(
+            "Refer-To: <sip:205@{}?Replaces={}%3Bto-tag%3D{to_tag}%3Bfrom-tag%3D{from_tag}>\r\n",
+            world.udp.ip(),
+            other.call_id,
+        )
+    };
+    let cases = [
+        (replaces(&ours, &theirs), Consulted::Leg(consulted)),
+        (replaces(&theirs, &ours), Consulted::Leg(consulted)),
+        (replaces("nobody", "knows"), Consulted::Elsewhere),
+    ];
+
+    for (refer_to, expected) in cases {
+        carrier.send(&call.request("REFER", &refer_to, "")).await;
+        let Signal::Referred {
+            request, consulted, ..
+        } = world.signal_of(leg).await
+        else {
+            panic!("a transfer");
+        };
+        assert_eq!(consulted, Some(expected));
+        let status = 501;
+        world
+            .sip
+            .send(leg, SignalCommand::RefuseRefer { request, status });
+        assert_eq!(carrier.receive().await.status(), 501);
+    }
+}
+
+#[tokio::test]
+async fn an_invite_that_would_replace_a_dialog_gets_a_definite_answer() {
+    let mut world = World::new().await;
+    let carrier = world.carrier().await;
+    let (_, standing) = standing(&mut world, &carrier).await;
+    let tag = |value: &str| value.split(";tag=").nth(1).unwrap_or("").to_owned();
+    let (ours, theirs) = (tag(&standing.to), tag(&standing.from));
+
+    for (call_id, to_tag, status) in [
+        (standing.call_id.as_str(), ours.as_str(), 603),
+        (standing.call_id.as_str(), "nobody", 481),
+        ("no-such-call", ours.as_str(), 481),
+    ] {
+        let from_tag = if status == 603 { &theirs } else { "else" };
+        let replaces = format!("Replaces: {call_id};to-tag={to_tag};from-tag={from_tag}\r\n");
+        // One phone for each, so that a repeat of an answer meets no other question.
+        let phone = world.carrier().await;
+        let mut call = Call::new(&phone, "+358401", "204");
+        let invite = call.request("INVITE", &replaces, &sdp(4_000));
+        phone.send(&invite).await;
+        phone.expect(status).await;
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_hosts_a_conference_is_told_of_as_it_says_so() {
+    let mut world = World::new().await;
+    let phone = Phone::at("127.0.0.1", world.udp).await;
+    let leg = world.dial_phone(&phone);
+    let invite = phone.request("INVITE").await;
+    let focus = format!("Contact: <sip:{}>;isfocus\r\n", phone.addr());
+    // Its own Contact comes first in what this phone writes; another says nothing of a focus.
+    phone.answer(&invite, 200, "p", "", &sdp(5_000)).await;
+    assert!(matches!(
+        world.signal_of(leg).await,
+        Signal::Answered { .. }
+    ));
+    phone.request("ACK").await;
+    let mut call = Call::of_invite(&phone, &invite, "p");
+
+    for is_focus in [true, false] {
+        let text = call.request("INVITE", "", &sdp(5_000));
+        let text = match is_focus {
+            true => text.replace(&format!("Contact: <sip:{}>\r\n", phone.addr()), &focus),
+            false => text,
+        };
+        phone.send(&text).await;
+        assert!(matches!(world.signal_of(leg).await, Signal::Focus(it) if it == is_focus));
+        let Signal::Reinvited { request, .. } = world.signal_of(leg).await else {
+            panic!("a re-INVITE");
+        };
+        let sdp = description(6_000);
+        world
+            .sip
+            .send(leg, SignalCommand::AcceptReinvite { request, sdp });
+        phone.expect(200).await;
+        phone.send(&call.ack("")).await;
+    }
 }

@@ -1,10 +1,12 @@
 //! Who gets in: registration, digest, fixed contacts, trunks, and nobody else.
 
+use std::time::Duration;
+
 use sottovoce::control::input::{CallerIdTrust, Identity, Origin, Signal};
 use sottovoce::control::output::{SignalCommand, Target};
-use sottovoce::edge::sip::{Algorithm, ha1};
+use sottovoce::edge::sip::{Algorithm, Listener, SipSettings, Transport, ha1};
 
-use crate::phone::{Call, Message, Phone, sdp, unique};
+use crate::phone::{Call, Message, PATIENCE, Phone, sdp, unique};
 use crate::world::{REALM, World, agent_204};
 
 struct Registration {
@@ -147,6 +149,39 @@ async fn a_phone_registers_is_dialled_and_unregisters() {
             .await;
         assert_eq!((gone.status(), gone.find("Contact")), (200, None));
         watch.wait_for(|who| who.is_empty()).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn the_way_to_a_registered_phone_is_kept_open() {
+    let settings = SipSettings {
+        listen: vec![Listener {
+            transport: Transport::Udp,
+            addr: "127.0.0.1:0".parse().unwrap(),
+        }],
+        domain: REALM.to_owned(),
+        keep_alive: Duration::from_millis(50),
+        ..SipSettings::default()
+    };
+    let world = World::start(settings, 64).await;
+    let phone = Phone::at("127.0.0.1", world.udp).await;
+    let mut registration = Registration::of("204");
+    let extra = contact(&phone);
+    phone.send(&registration.request(&phone, &extra)).await;
+    let challenge = phone.expect(401).await;
+    let authorization = respond(&challenge, "204", "secret", "REGISTER", true);
+    let again = registration.request(&phone, &format!("{authorization}{extra}"));
+    phone.send(&again).await;
+
+    let (mut registered, mut kept) = (false, 0);
+    while !registered || kept < 3 {
+        let mut datagram = [0; 2_000];
+        let length = tokio::time::timeout(PATIENCE, phone.socket.recv(&mut datagram))
+            .await
+            .expect("a datagram in time")
+            .expect("received");
+        registered |= datagram.starts_with(b"SIP/2.0 200");
+        kept += usize::from(&datagram[..length] == b"\r\n\r\n");
     }
 }
 

@@ -586,7 +586,7 @@ fn stray_requests_are_answered_with_481() {
         Signal::Referred {
             request,
             target: "205".into(),
-            attended: false,
+            consulted: None,
         },
     );
 

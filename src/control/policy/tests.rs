@@ -310,6 +310,26 @@ fn a_second_speaking_supervisor_is_9012_unless_many_may() {
 }
 
 #[test]
+fn a_conference_that_a_phone_hosts_cannot_be_joined_or_spoken_in() {
+    let call = CallFacts {
+        hosted_elsewhere: true,
+        ..talking()
+    };
+
+    let joined = may_join(&Settings::default(), &mia(), &call);
+    assert_eq!(joined, Err(ErrorCode::CoachNotAdded));
+    let coach = Supervision::Coaching(Ear::Pupil);
+    assert_eq!(change(&mia(), &call, coach), Err(ErrorCode::CoachNotAdded));
+    assert_eq!(change(&mia(), &call, Supervision::Monitoring), Ok(()));
+    let gone = CallFacts {
+        pupil_on_call: false,
+        ..call
+    };
+    let joined = may_join(&Settings::default(), &mia(), &gone);
+    assert_eq!(joined, Err(ErrorCode::PupilGone), "the fixed order");
+}
+
+#[test]
 fn after_a_takeover_only_barge_is_true_already() {
     let mut call = talking();
     call.pupil_on_call = false;
@@ -382,6 +402,7 @@ fn talking() -> CallFacts<'static> {
         user_extension: None,
         caller_on_net: true,
         pupil_on_call: true,
+        hosted_elsewhere: false,
         user_on_call: true,
         others: Vec::new(),
     }

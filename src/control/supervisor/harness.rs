@@ -15,6 +15,7 @@ use crate::control::input::{
 use crate::control::leg::{Handshake, Leg, LegOwner, LegState, Silence, Way};
 use crate::control::negotiation::Negotiation;
 use crate::control::output::{Output, SignalCommand};
+use crate::control::party_keys::PartyKeys;
 use crate::control::policy::CallKind;
 use crate::control::record::{AuditRow, Direction, Record, Source};
 use crate::control::refusal::ErrorCode;
@@ -137,6 +138,7 @@ impl Stage {
                     negotiation: Negotiation::default(),
                     silence: Silence::None,
                     waiting: None,
+                    is_focus: false,
                 },
             );
         }
@@ -178,6 +180,7 @@ impl Stage {
                 .into(),
                 conference: None,
                 help_wanted: false,
+                party_keys: PartyKeys::default(),
             },
         );
         id

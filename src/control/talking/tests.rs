@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::passed_on;
 use crate::control::harness::*;
-use crate::control::input::{Input, Signal};
+use crate::control::input::{Consulted, Input, Signal};
 use crate::control::output::Output;
 use crate::id::{LegId, RequestId};
-use crate::media::command::{Command, Event, KeyPassage, SeatRefusal};
+use crate::media::command::{Event, SeatRefusal};
 use crate::media::dtmf::{Digit, DigitSource};
 use crate::media::matrix::Seat;
 
@@ -22,26 +22,6 @@ fn a_reason_is_passed_on_as_it_came() {
     assert_eq!(&*passed.text, "Normal call clearing");
     assert_eq!(passed_on(&"X-Mine;cause=1".into()), None);
     assert_eq!(passed_on(&"SIP;text=\"no cause\"".into()), None);
-}
-
-#[test]
-fn an_agents_keys_are_listened_for_only_where_they_ask_for_help() {
-    for help_keys in [false, true] {
-        let mut house = House::new();
-        let mut directory = directory();
-        for organisation in directory.organisations.values_mut() {
-            organisation.help_keys = help_keys;
-        }
-        house.input(Input::Directory(std::sync::Arc::new(directory)));
-
-        let (_, agent) = house.talking();
-
-        let listening = house.commands().into_iter().any(|command| {
-            matches!(command, Command::ListenForKeys { leg, keys }
-                if *leg == agent && keys.events == KeyPassage::Pass { report: true })
-        });
-        assert_eq!(listening, help_keys);
-    }
 }
 
 #[test]
@@ -212,7 +192,7 @@ fn transferring() -> Scene {
         Signal::Referred {
             request: RequestId(51),
             target: "205".into(),
-            attended: false,
+            consulted: None,
         },
     );
     scene.third = Some(scene.house.only_dialled());
@@ -297,8 +277,10 @@ fn signals() -> Vec<(&'static str, Make)> {
             let digit = Digit::STAR;
             signal(leg, Signal::KeyInfo { digit })
         }),
-        ("Referred", |leg, _| referred(leg, false)),
-        ("Referred, attended", |leg, _| referred(leg, true)),
+        ("Referred", |leg, _| referred(leg, None)),
+        ("Referred, attended", |leg, _| {
+            referred(leg, Some(Consulted::Elsewhere))
+        }),
         ("Lost", |leg, _| signal(leg, Signal::Lost)),
         ("Opened", |leg, _| {
             let local = ([127, 0, 0, 1], 30_000).into();
@@ -336,13 +318,13 @@ fn event(event: Event) -> Input {
     Input::Media { shard, event }
 }
 
-fn referred(leg: LegId, attended: bool) -> Input {
+fn referred(leg: LegId, consulted: Option<Consulted>) -> Input {
     signal(
         leg,
         Signal::Referred {
             request: RequestId(61),
             target: "205".into(),
-            attended,
+            consulted,
         },
     )
 }

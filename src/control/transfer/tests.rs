@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::number_of;
 use crate::control::call::Side;
 use crate::control::harness::*;
-use crate::control::input::Signal;
+use crate::control::input::{Consulted, Signal};
 use crate::control::policy::CallKind;
 use crate::id::{LegId, RequestId};
 use crate::media::command::{Command, Sound};
@@ -228,7 +228,7 @@ fn what_cannot_be_transferred_is_refused() {
         Signal::Referred {
             request,
             target,
-            attended: true,
+            consulted: Some(Consulted::Elsewhere),
         },
     );
     assert_eq!(house.last(agent), "REFER 501");
@@ -265,7 +265,7 @@ fn refer(house: &mut House, leg: LegId, target: &str) {
         Signal::Referred {
             request: REFER,
             target: target.into(),
-            attended: false,
+            consulted: None,
         },
     );
 }

@@ -27,6 +27,8 @@ pub struct Dialog {
     /// The ACK of our last INVITE that was accepted, and that INVITE's number: a 2xx that comes
     /// again is answered with the same ACK (RFC 3261 §13.2.2.4).
     ack: Option<(u32, Request)>,
+    /// The peer says that it hosts a conference (RFC 4579 §4.2).
+    pub is_focus: bool,
 }
 
 /// What makes a dialog impossible.
@@ -56,6 +58,7 @@ impl Dialog {
             flow,
             follow_source,
             ack: None,
+            is_focus: is_focus(headers),
         })
     }
 
@@ -82,6 +85,7 @@ impl Dialog {
             flow,
             follow_source,
             ack: None,
+            is_focus: is_focus(headers),
         }
     }
 
@@ -173,6 +177,7 @@ impl Dialog {
     pub fn refresh_target(&mut self, headers: &rsipstack::sip::Headers) {
         if let Some(target) = contact(headers) {
             self.target = target;
+            self.is_focus = is_focus(headers);
         }
     }
 
@@ -188,6 +193,12 @@ fn contact(headers: &rsipstack::sip::Headers) -> Option<String> {
     // As the peer wrote it, but for headers, which have no place in a Request-URI (§19.1.1).
     let end = contact.uri.find('?').unwrap_or(contact.uri.len());
     Some(contact.uri[..end].to_owned())
+}
+
+fn is_focus(headers: &rsipstack::sip::Headers) -> bool {
+    header(headers, "Contact")
+        .and_then(NameAddr::parse)
+        .is_some_and(|contact| contact.params.iter().any(|(name, _)| name == "isfocus"))
 }
 
 fn record_routes(headers: &rsipstack::sip::Headers) -> Vec<String> {

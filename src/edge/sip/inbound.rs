@@ -15,6 +15,7 @@ use crate::edge::sip::leg::{Leg, Mail, News, ServerInvite};
 use crate::edge::sip::message::{
     ACCEPT, Answer, call_id, description, header, reason_value, token,
 };
+use crate::edge::sip::refer::replaced_leg;
 use crate::edge::sip::requests::{answer_simple, is_reserved_for_dialogs};
 use crate::edge::sip::session::{Session, Unacknowledged};
 use crate::edge::sip::transport::Flow;
@@ -53,6 +54,9 @@ pub async fn invited(shared: Arc<Shared>, mut transaction: Transaction, flow: Fl
     let invite = leg.serve(transaction, dialog.flow.closed.clone());
     let offerless = invitation.sdp.is_none();
     leg.tell(Signal::Invited(Box::new(invitation))).await;
+    if dialog.is_focus {
+        leg.tell(Signal::Focus(true)).await;
+    }
     Ringing {
         leg,
         invite,
@@ -93,9 +97,13 @@ async fn admit(
     if header(headers, "Contact").is_none() {
         return Err(Box::new(refuse(400).build()));
     }
-    if header(headers, "Replaces").is_some() {
-        // Nothing here is replaced by an INVITE (RFC 3891 §3 wants a definite answer).
-        return Err(Box::new(refuse(481).build()));
+    if let Some(replaces) = header(headers, "Replaces") {
+        // Nothing here is replaced from outside, and RFC 3891 §3 wants a definite answer.
+        let status = match replaced_leg(replaces, shared) {
+            Some(_) => 603,
+            None => 481,
+        };
+        return Err(Box::new(refuse(status).build()));
     }
     let source = flow.peer.ip();
     let caller = match identify::caller(shared, invite, source).await {

@@ -56,7 +56,7 @@ pub enum News {
 pub struct LegTable {
     legs: Mutex<HashMap<LegId, Mailbox>>,
     /// By Call-ID and the tag that is ours.
-    dialogs: Mutex<HashMap<(String, String), Mailbox>>,
+    dialogs: Mutex<HashMap<(String, String), (LegId, Mailbox)>>,
 }
 
 impl LegTable {
@@ -69,7 +69,15 @@ impl LegTable {
         let dialogs = self.dialogs.lock().unwrap_or_else(PoisonError::into_inner);
         dialogs
             .get(&(call_id.to_owned(), own_tag.to_owned()))
-            .cloned()
+            .map(|(_, mailbox)| mailbox.clone())
+    }
+
+    /// Whose dialog that is.
+    pub fn leg_of_dialog(&self, call_id: &str, own_tag: &str) -> Option<LegId> {
+        let dialogs = self.dialogs.lock().unwrap_or_else(PoisonError::into_inner);
+        dialogs
+            .get(&(call_id.to_owned(), own_tag.to_owned()))
+            .map(|(leg, _)| *leg)
     }
 
     pub fn count(&self) -> usize {
@@ -117,7 +125,7 @@ impl Leg {
             .dialogs
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .insert(key.clone(), self.mailbox.clone());
+            .insert(key.clone(), (self.id, self.mailbox.clone()));
         self.dialogs.push(key);
     }
 

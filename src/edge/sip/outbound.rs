@@ -138,6 +138,9 @@ impl Dialling {
         let sdp = description(&response.headers, &response.body)
             .ok()
             .flatten();
+        if dialog.is_focus {
+            self.leg.tell(Signal::Focus(true)).await;
+        }
         self.leg.tell(Signal::Answered { sdp }).await;
         let account = self.branches[winner].account.clone();
         Session::new(self.leg, dialog, account)

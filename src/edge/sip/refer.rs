@@ -6,12 +6,13 @@ use std::sync::Arc;
 use rsipstack::sip::{Request, Response};
 use rsipstack::transaction::transaction::Transaction;
 
+use crate::control::input::Consulted;
 use crate::edge::sip::Shared;
 use crate::edge::sip::identify::user_of;
 use crate::edge::sip::message::{header, headers_of, named};
 use crate::edge::sip::requests::send;
-use crate::edge::sip::uri::{NameAddr, SipUri};
-use crate::id::RequestId;
+use crate::edge::sip::uri::{NameAddr, SipUri, unescape};
+use crate::id::{LegId, RequestId};
 
 /// Transfers of one dialog at once.
 const MAX_REFERS: usize = 4;
@@ -70,10 +71,10 @@ impl Refer {
         }
     }
 
-    /// The target, and whether it is an attended transfer; or the status of the refusal.
+    /// The target, and the dialog that an attended transfer names; or the status of the refusal.
     ///
     /// A URI on this node, and a tel URI, become the number that was dialled; others stay whole.
-    pub fn read(request: &Request, shared: &Shared) -> Result<(Arc<str>, bool), u16> {
+    pub fn read(request: &Request, shared: &Shared) -> Result<(Arc<str>, Option<Consulted>), u16> {
         let mut targets = headers_of(&request.headers, "Refer-To");
         let target = targets
             .next()
@@ -87,14 +88,10 @@ impl Refer {
             {
                 return Err(501);
             }
-            let attended = uri.headers.as_deref().is_some_and(|headers| {
-                headers.split('&').any(|header| {
-                    header
-                        .split('=')
-                        .next()
-                        .is_some_and(|name| name.eq_ignore_ascii_case("Replaces"))
-                })
-            });
+            let consulted = uri
+                .headers
+                .as_deref()
+                .and_then(|headers| consulted(headers, shared));
             let ours = shared.transports.is_own_host(&uri.host)
                 || uri.host.eq_ignore_ascii_case(&shared.settings.domain);
             let text = match &uri.user {
@@ -105,10 +102,10 @@ impl Refer {
                 }
                 .to_string(),
             };
-            return Ok((text.into(), attended));
+            return Ok((text.into(), consulted));
         }
         match user_of(&target.uri) {
-            Some(number) => Ok((number.into(), false)),
+            Some(number) => Ok((number.into(), None)),
             None => Err(416),
         }
     }
@@ -143,4 +140,28 @@ impl Refer {
         let phrase = rsipstack::sip::StatusCode::from(status);
         notify.body = format!("SIP/2.0 {status} {}\r\n", phrase.text()).into_bytes();
     }
+}
+
+/// What Replaces among the headers of a Refer-To names.
+fn consulted(headers: &str, shared: &Shared) -> Option<Consulted> {
+    let (_, value) = headers
+        .split('&')
+        .filter_map(|header| header.split_once('='))
+        .find(|(name, _)| name.trim().eq_ignore_ascii_case("Replaces"))?;
+    let leg = replaced_leg(&unescape(value), shared);
+    Some(leg.map_or(Consulted::Elsewhere, Consulted::Leg))
+}
+
+/// The leg of ours whose dialog a Replaces header names (RFC 3891 §3): its to-tag is our tag. Some
+/// phones write the two tags the other way round.
+pub fn replaced_leg(value: &str, shared: &Shared) -> Option<LegId> {
+    let mut parts = value.split(';').map(str::trim);
+    let call_id = parts.next()?;
+    let parts: Vec<(&str, &str)> = parts.filter_map(|part| part.split_once('=')).collect();
+    ["to-tag", "from-tag"].into_iter().find_map(|wanted| {
+        let (_, tag) = parts
+            .iter()
+            .find(|(name, _)| name.trim().eq_ignore_ascii_case(wanted))?;
+        shared.legs.leg_of_dialog(call_id, tag.trim())
+    })
 }

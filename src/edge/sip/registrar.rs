@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use rsipstack::sip::Request;
 use rsipstack::transaction::transaction::Transaction;
+use rsipstack::transport::SipConnection;
 use std::time::Instant;
 use tokio::sync::watch;
 
@@ -19,6 +20,7 @@ use crate::edge::sip::challenge::challenges;
 use crate::edge::sip::identify::{Refused, prove, user_of};
 use crate::edge::sip::message::{Answer, call_id, cseq, header, headers_of, token};
 use crate::edge::sip::requests::send;
+use crate::edge::sip::settings::Transport;
 use crate::edge::sip::transport::Flow;
 use crate::edge::sip::uri::{NameAddr, SipUri};
 
@@ -27,6 +29,9 @@ const MAX_EXPIRES: u32 = 3600;
 
 /// Phones of one person; with one more, the one that registered longest ago is forgotten.
 const MAX_BINDINGS: usize = 5;
+
+/// Two empty lines: nothing for a SIP phone, but a datagram on the way to it.
+const KEEP_ALIVE: &[u8] = b"\r\n\r\n";
 
 /// One phone.
 #[derive(Clone)]
@@ -114,6 +119,35 @@ impl Registrar {
             }
             registrar.publish(&mut bindings);
         }
+    }
+
+    /// Keeps the way to phones behind a router open, for as long as the node lives. Over TCP and
+    /// TLS the phone does that itself (RFC 5626 §4.4.1).
+    pub async fn keep_alive(shared: Arc<Shared>) {
+        loop {
+            tokio::select! {
+                () = shared.stop.cancelled() => return,
+                () = tokio::time::sleep(shared.settings.keep_alive) => {}
+            }
+            for flow in shared.registrar.datagram_flows() {
+                if let SipConnection::Udp(udp) = &flow.connection
+                    && let Err(error) = udp.send_raw(KEEP_ALIVE, &flow.destination()).await
+                {
+                    tracing::debug!(%error, "a keep-alive could not be sent");
+                }
+            }
+        }
+    }
+
+    fn datagram_flows(&self) -> Vec<Flow> {
+        let now = clock::now();
+        let bindings = self.bindings.lock().unwrap_or_else(PoisonError::into_inner);
+        bindings
+            .values()
+            .flat_map(|(_, list)| list)
+            .filter(|binding| binding.until > now && binding.flow.transport == Transport::Udp)
+            .map(|binding| binding.flow.clone())
+            .collect()
     }
 
     fn publish(&self, bindings: &mut BTreeMap<Key, (Identity, Vec<Binding>)>) {

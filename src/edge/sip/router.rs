@@ -14,9 +14,10 @@ use crate::edge::sip::message::{Answer, call_id, to_tag, token};
 use crate::edge::sip::registrar::register;
 use crate::edge::sip::{Shared, requests};
 
-/// Takes what the stack brings until it ends.
+/// Takes what the stack brings until the edge is shut down.
 pub async fn route(shared: Arc<Shared>, mut incoming: TransactionReceiver) {
-    while let Some(transaction) = incoming.recv().await {
+    // The stack, which we hold, holds the other end: it is the shutdown that ends this.
+    while let Some(Some(transaction)) = shared.stop.run_until_cancelled(incoming.recv()).await {
         take(&shared, transaction);
     }
 }

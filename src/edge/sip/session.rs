@@ -117,6 +117,16 @@ impl Session {
         self
     }
 
+    /// What a Contact of the peer says of it: where it is reached, and whether it hosts a
+    /// conference of its own.
+    async fn note_target(&mut self, headers: &rsipstack::sip::Headers) {
+        let was_focus = self.dialog.is_focus;
+        self.dialog.refresh_target(headers);
+        if self.dialog.is_focus != was_focus {
+            self.leg.tell(Signal::Focus(self.dialog.is_focus)).await;
+        }
+    }
+
     pub async fn run(mut self) {
         loop {
             let next = match self.leg.next().await {
@@ -365,7 +375,7 @@ impl Session {
         let mut invite = self.leg.serve(transaction, self.dialog.flow.closed.clone());
         match sdp {
             Ok(sdp) => {
-                self.dialog.refresh_target(&invite.request.headers);
+                self.note_target(&invite.request.headers).await;
                 let trying = Answer::new(&invite.request, 100).build();
                 invite.answer(trying);
                 self.incoming = Some(Incoming {
@@ -396,14 +406,14 @@ impl Session {
             Ok(_) if self.refers.is_full() || !matches!(self.ending, Ending::No) => {
                 Answer::new(&transaction.original, 480)
             }
-            Ok((target, attended)) => {
+            Ok((target, consulted)) => {
                 let request = shared.next_request();
                 self.refers.asked(request, Refer::new(transaction));
                 self.leg
                     .tell(Signal::Referred {
                         request,
                         target,
-                        attended,
+                        consulted,
                     })
                     .await;
                 return;

@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use crate::id::{BridgeId, LegId};
-use crate::media::bridge::Bridge;
+use crate::media::bridge::{Bridge, Context};
 use crate::media::command::{Command, ConveneRefusal, Event, SeatRefusal};
+use crate::media::dtmf::Digit;
 use crate::media::matrix::Seat;
 use crate::media::outbox::PortSlot;
 use crate::media::player::Player;
@@ -97,6 +98,7 @@ impl Shard {
                 }
                 self.refresh_leg(now, slot);
             }
+            Command::PressKey { leg, digit } => self.press_key(now, leg, digit),
             Command::WatchMedia { leg, after } => {
                 if let Some(slot) = self.legs.find(leg) {
                     if let Some(participant) = self.legs.at_mut(slot) {
@@ -113,6 +115,33 @@ impl Shard {
                     bridge.fault_armed = true;
                 }
             }
+        }
+    }
+
+    fn press_key(&mut self, now: Instant, leg: LegId, digit: Digit) {
+        let Some(participant) = self.legs.find(leg).and_then(|slot| self.legs.at(slot)) else {
+            return;
+        };
+        let keys = &participant.keys;
+        if !keys.pass() || keys.pass_events() && keys.sends_events() {
+            return;
+        }
+        let Some((place, seat)) = participant.place else {
+            return;
+        };
+        let Some(bridge) = self.bridges.get_mut(place).and_then(Option::as_mut) else {
+            return;
+        };
+        let mut cx = Context {
+            now,
+            outbox: &mut self.outbox,
+            events: &mut self.events,
+            stats: &mut self.stats,
+            payload: &mut self.payload,
+        };
+        bridge.press(&mut self.legs, &mut cx, seat, digit);
+        if bridge.take_stale() {
+            self.refresh_bridge(now, place);
         }
     }
 

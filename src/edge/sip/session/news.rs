@@ -176,7 +176,7 @@ impl Session {
                     return Next::Stay;
                 };
                 let seq = cseq(&outgoing.sent.headers);
-                self.dialog.refresh_target(&response.headers);
+                self.note_target(&response.headers).await;
                 self.reinvited = Some((outgoing.transaction, seq));
                 let shared = self.leg.shared.clone();
                 self.dialog.acknowledge(&shared, seq).await;
