@@ -11,6 +11,9 @@
 mod batch;
 #[path = "media/exchange.rs"]
 mod exchange;
+#[allow(dead_code)]
+#[path = "shared/figures.rs"]
+mod figures;
 #[path = "media/fleet.rs"]
 mod fleet;
 #[path = "media/floor.rs"]
@@ -111,7 +114,7 @@ fn run() -> anyhow::Result<bool> {
         "floors_ns": floors.iter().map(|(legs, ns)| json!({"sockets": legs, "ns": ns})).collect::<Vec<_>>(),
         "engines": engines,
     });
-    machine::keep("media", &json)?;
+    figures::keep("media", &json)?;
     println!("{}", if clean { "clean" } else { "NOT CLEAN" });
     Ok(clean)
 }

@@ -23,6 +23,7 @@ pub mod joining;
 pub mod keys;
 pub mod leg;
 mod legs;
+mod load;
 pub mod menu;
 pub mod negotiation;
 pub mod number;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail, ensure};
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, Event, EventData, EventFlags};
 
-use crate::report::Ear;
+use crate::ear::Ear;
 use crate::sip::{Dialog, Message, State, session_description};
 use crate::stream::{Expected, Stream};
 use crate::{
@@ -62,7 +62,7 @@ impl Role {
 }
 
 pub struct Load {
-    plan: Plan,
+    pub plan: Plan,
     start: Instant,
     /// The millisecond that was last served.
     served: u64,
@@ -72,7 +72,7 @@ pub struct Load {
     sockets: [UdpSocket; SIDES],
     service: SocketAddr,
     /// Customers and agents in turn, then supervisors.
-    streams: Vec<Stream>,
+    pub streams: Vec<Stream>,
     dialogs: Vec<Dialog>,
     by_call_id: BTreeMap<String, usize>,
 }
@@ -286,7 +286,7 @@ impl Load {
     }
 
     /// Speaks for every phone whose time has come, and takes what arrives until the next.
-    fn serve(&mut self) -> anyhow::Result<()> {
+    pub fn serve(&mut self) -> anyhow::Result<()> {
         let now = Instant::now();
         let present = (now - self.start).as_millis() as u64;
         self.latest = self.latest.max(present.saturating_sub(self.served + 1));

@@ -1,31 +1,19 @@
 //! What was measured: in the ears, and by the service about itself.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use serde_json::json;
 use sottovoce::demo::service::Service;
 
 use crate::Plan;
-use crate::stream::Count;
+use crate::ear::{Ear, Side, latencies_us};
+use crate::machine;
 
 /// Ticks may be this late, 99 of 100 of them.
 const TICK_LIMIT_S: f64 = 0.003;
-
-/// Linux tells times in `/proc` in hundredths of a second, on every machine.
-const PROC_TICK_MS: u64 = 10;
-
-/// What one phone was to hear, and heard.
-pub struct Ear {
-    /// Whether the packets pass through untouched, each to be found again.
-    pub through: bool,
-    pub expected: u64,
-    pub lost: u64,
-    pub count: Count,
-    pub latencies_us: Vec<u32>,
-}
+/// Role changes may take this long, 99 of 100 of them.
+const CHANGE_LIMIT_S: f64 = 0.025;
 
 /// What the service counts of itself, at one moment.
 pub struct ServiceFigures {
@@ -33,6 +21,8 @@ pub struct ServiceFigures {
     metrics: BTreeMap<String, f64>,
     /// Buckets of lateness: up to so many seconds, so many ticks.
     ticks: Vec<(f64, f64)>,
+    /// Likewise, of how long role changes took.
+    changes: Vec<(f64, f64)>,
     cpu: Duration,
     resident_kib: u64,
 }
@@ -41,38 +31,32 @@ impl ServiceFigures {
     pub fn read(service: &Service) -> anyhow::Result<Self> {
         let (_, text) = service.get("/metrics")?;
         let mut metrics = BTreeMap::new();
-        let mut ticks = Vec::new();
+        let (mut ticks, mut changes) = (Vec::new(), Vec::new());
         for line in text.lines().filter(|line| !line.starts_with('#')) {
             let Some((name, value)) = line.rsplit_once(' ') else {
                 continue;
             };
             let value: f64 = value.parse().unwrap_or_default();
-            let bound = name
-                .strip_prefix("sottovoce_tick_late_seconds_bucket{le=\"")
-                .and_then(|rest| rest.strip_suffix("\"}"));
-            match bound {
-                Some(bound) => ticks.push((bound.parse().unwrap_or(f64::INFINITY), value)),
-                None => {
-                    metrics.insert(name.to_owned(), value);
-                }
+            let bound = |of: &str| {
+                let rest = name.strip_prefix(of)?.strip_prefix("_bucket{le=\"")?;
+                let bound = rest.strip_suffix("\"}")?;
+                Some(bound.parse().unwrap_or(f64::INFINITY))
+            };
+            if let Some(bound) = bound("sottovoce_tick_late_seconds") {
+                ticks.push((bound, value));
+            } else if let Some(bound) = bound("sottovoce_role_change_seconds") {
+                changes.push((bound, value));
+            } else {
+                metrics.insert(name.to_owned(), value);
             }
         }
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", service.id()))?;
-        // Behind the name, which may hold anything, come state and then numbers.
-        let fields = stat.rsplit_once(')').context("/proc/…/stat")?.1;
-        let field = |index: usize| fields.split_whitespace().nth(index)?.parse::<u64>().ok();
-        let ticks_used = field(11).unwrap_or_default() + field(12).unwrap_or_default();
-        let status = std::fs::read_to_string(format!("/proc/{}/status", service.id()))?;
-        let resident = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .and_then(|rest| rest.split_whitespace().next()?.parse().ok());
         Ok(Self {
             at: Instant::now(),
             metrics,
             ticks,
-            cpu: Duration::from_millis(ticks_used * PROC_TICK_MS),
-            resident_kib: resident.unwrap_or_default(),
+            changes,
+            cpu: machine::cpu_of(service.id())?,
+            resident_kib: machine::resident_kib(service.id())?,
         })
     }
 
@@ -98,29 +82,38 @@ pub struct Figures {
     fence_violations: f64,
     sessions: [f64; 3],
     calls: f64,
+    changes: Changes,
 }
 
-/// The ears of one kind together.
-#[derive(Default)]
-struct Side {
-    ears: u64,
-    expected: u64,
-    received: u64,
-    lost: u64,
-    disordered: u64,
+/// Role changes: as the service measured them, from the last key to the mix in force, and as they
+/// were heard.
+pub struct Changes {
+    count: f64,
+    p99_s: Option<f64>,
+    /// Sorted.
+    heard_us: Vec<u32>,
 }
 
-impl Side {
-    fn of<'a>(ears: impl Iterator<Item = &'a Ear>) -> Self {
-        let mut side = Self::default();
-        for ear in ears {
-            side.ears += 1;
-            side.expected += ear.expected;
-            side.received += ear.count.received;
-            side.lost += ear.lost;
-            side.disordered += ear.count.disordered;
+impl Changes {
+    pub fn new(heard_us: Vec<u32>, before: &ServiceFigures, after: &ServiceFigures) -> Self {
+        let changes = grown_buckets(&before.changes, &after.changes);
+        Self {
+            count: changes.last().map_or(0.0, |(_, count)| *count),
+            p99_s: bound_of(&changes, 0.99),
+            heard_us,
         }
-        side
+    }
+
+    /// Where nobody was to change roles there is nothing to fail.
+    fn passed(&self) -> bool {
+        self.heard_us.is_empty() || self.p99_s.is_some_and(|took| took <= CHANGE_LIMIT_S)
+    }
+
+    fn heard_ms(&self, share: f64) -> f64 {
+        let place = (self.heard_us.len() as f64 * share) as usize;
+        let last = self.heard_us.len().saturating_sub(1);
+        let us = self.heard_us.get(place.min(last)).copied();
+        us.map_or(f64::NAN, |us| f64::from(us) / 1000.0)
     }
 }
 
@@ -131,24 +124,16 @@ impl Figures {
         phones_late: Duration,
         before: &ServiceFigures,
         after: &ServiceFigures,
+        changes: Changes,
     ) -> Self {
         let lasted = (after.at - before.at).as_secs_f64();
         let grown = |name: &str| after.metric(name) - before.metric(name);
-        let mut latencies: Vec<u32> = ears
-            .iter()
-            .flat_map(|ear| ear.latencies_us.iter().copied())
-            .collect();
-        latencies.sort_unstable();
+        let latencies = latencies_us(ears);
         let latency = |share: f64| {
             let place = (latencies.len() as f64 * share) as usize;
             latencies.get(place.min(latencies.len().saturating_sub(1)))
         };
-        let ticks: Vec<(f64, f64)> = after
-            .ticks
-            .iter()
-            .zip(&before.ticks)
-            .map(|((bound, after), (_, before))| (*bound, after - before))
-            .collect();
+        let ticks = grown_buckets(&before.ticks, &after.ticks);
         let session = |role| after.metric(&format!("sottovoce_sessions{{role=\"{role}\"}}"));
         Self {
             plan,
@@ -167,6 +152,7 @@ impl Figures {
             fence_violations: after.metric("sottovoce_fence_violations_total"),
             sessions: ["monitor", "coach", "barge"].map(session),
             calls: after.metric("sottovoce_calls"),
+            changes,
         }
     }
 
@@ -178,6 +164,7 @@ impl Figures {
             && self.fence_violations == 0.0
             && self.calls == self.plan.calls as f64
             && sessions == self.plan.supervised as f64
+            && self.changes.passed()
     }
 
     pub fn print(&self) {
@@ -208,6 +195,16 @@ impl Figures {
             late(self.tick_p999_s)
         );
         println!(
+            "role changes              {}, p99 {} from the last key to the mix",
+            self.changes.count,
+            late(self.changes.p99_s)
+        );
+        println!(
+            "  key released to voice   {:.1} ms median, {:.1} ms p99 in the agent's ear",
+            self.changes.heard_ms(0.5),
+            self.changes.heard_ms(0.99)
+        );
+        println!(
             "core                      {:.1} % of one",
             self.core_share * 100.0
         );
@@ -221,7 +218,7 @@ impl Figures {
         println!("{}", if self.passed() { "passed" } else { "FAILED" });
     }
 
-    pub fn write(&self, path: &Path) -> anyhow::Result<()> {
+    pub fn to_json(&self) -> serde_json::Value {
         let side = |side: &Side| {
             json!({
                 "ears": side.ears,
@@ -233,7 +230,7 @@ impl Figures {
         };
         let [monitor, coach, barge] = self.sessions;
         let [median, high, most] = self.latency_us;
-        let value = json!({
+        json!({
             "calls": self.plan.calls,
             "supervised": self.plan.supervised,
             "seconds": self.plan.seconds,
@@ -243,19 +240,28 @@ impl Figures {
             "latency_us": { "p50": median, "p99": high, "max": most },
             "tick_late_s": { "p99": self.tick_p99_s, "p99.9": self.tick_p999_s, "limit": TICK_LIMIT_S },
             "ticks": self.ticks,
+            "role_changes": {
+                "count": self.changes.count,
+                "p99_s": self.changes.p99_s,
+                "limit_s": CHANGE_LIMIT_S,
+                "release_to_voice_ms": { "p50": self.changes.heard_ms(0.5), "p99": self.changes.heard_ms(0.99) },
+            },
             "phones_late_ms": self.phones_late.as_millis() as u64,
             "core_share": self.core_share,
             "resident_kib": self.resident_kib,
             "packets": { "in": self.packets_in, "out": self.packets_out, "missing": self.lost_in },
             "sessions": { "monitor": monitor, "coach": coach, "barge": barge },
             "fence_violations": self.fence_violations,
-        });
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        std::fs::write(path, format!("{value:#}\n"))?;
-        Ok(())
+        })
     }
+}
+
+/// What came into each bucket between two readings.
+fn grown_buckets(before: &[(f64, f64)], after: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let pairs = after.iter().zip(before);
+    pairs
+        .map(|((bound, after), (_, before))| (*bound, after - before))
+        .collect()
 }
 
 /// The bound that this share of the ticks kept; `None` where they lie above all of them.

@@ -60,6 +60,12 @@ pub struct Stream {
     measuring: bool,
     last_sequence: Option<u16>,
     pub count: Count,
+    /// When the last key that was waiting was let go, and when something else came than what the
+    /// counterpart sent. Both are taken away by who looks for them.
+    #[allow(dead_code, reason = "not every bench has roles change")]
+    pub released: Option<Instant>,
+    #[allow(dead_code, reason = "not every bench has roles change")]
+    pub laid_over: Option<Instant>,
     /// Numbers of the stream heard that came, from its first measured one on.
     heard: Vec<bool>,
     pub latencies_us: Vec<u32>,
@@ -92,6 +98,8 @@ impl Stream {
             measuring: false,
             last_sequence: None,
             count: Count::default(),
+            released: None,
+            laid_over: None,
             heard: Vec::new(),
             latencies_us: Vec::new(),
         })
@@ -144,6 +152,9 @@ impl Stream {
             self.keys.timestamp = self.timestamp;
         }
         let ended = step >= KEY_PACKETS;
+        if step == KEY_PACKETS && self.keys.waiting.len() == 1 {
+            self.released = Some(Instant::now());
+        }
         if step < KEY_PACKETS + KEY_REPEATS {
             let duration = (step.min(KEY_PACKETS - 1) + 1) * SAMPLES as u16;
             let mut packet = [0_u8; HEADER + 4];
@@ -201,11 +212,29 @@ impl Stream {
         while let Ok((length, _)) = self.socket.recv_from(&mut packet) {
             // The report of one phone may lie in the port of the next: RTCP goes to the port above.
             let is_rtcp = (192..=223).contains(&packet[1]);
-            if self.measuring && length >= HEADER && !is_rtcp {
+            if length < HEADER || is_rtcp {
+                continue;
+            }
+            if self.laid_over.is_none() && self.is_laid_over(&packet[HEADER..length]) {
+                self.laid_over = Some(Instant::now());
+            }
+            if self.measuring {
                 let since = Instant::now() - start;
                 self.count_packet(&packet[..length], since);
             }
         }
+    }
+
+    /// Whether somebody speaks into what the counterpart of this agent or customer sent. Decoded
+    /// and encoded again, both zeros of the µ-law become one.
+    fn is_laid_over(&self, payload: &[u8]) -> bool {
+        let zero = |byte: u8| if byte == 0x7f { 0xff } else { byte };
+        let counterpart = (self.index as u32 ^ 1).to_be_bytes();
+        payload.len() == SAMPLES
+            && payload[..4]
+                .iter()
+                .map(|b| zero(*b))
+                .ne(counterpart.map(zero))
     }
 
     fn count_packet(&mut self, packet: &[u8], since: Duration) {

@@ -1,7 +1,5 @@
-//! What benches ask of the machine: a core for each side, what a process has used, and a place for
-//! the figures.
+//! What benches ask of the machine: a core for each side, and what a process has used.
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -65,16 +63,4 @@ pub fn resident_kib(process: u32) -> anyhow::Result<u64> {
         .find_map(|line| line.strip_prefix("VmRSS:"))
         .and_then(|rest| rest.split_whitespace().next()?.parse().ok())
         .context("VmRSS")
-}
-
-/// Writes figures to `target/bench/<name>.json`, and says where.
-pub fn keep(name: &str, figures: &serde_json::Value) -> anyhow::Result<()> {
-    // CARGO_TARGET_TMPDIR is target/tmp.
-    let tmp = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let folder: PathBuf = tmp.parent().unwrap_or(tmp).join("bench");
-    std::fs::create_dir_all(&folder)?;
-    let path = folder.join(name).with_extension("json");
-    std::fs::write(&path, format!("{figures:#}\n"))?;
-    println!("kept in {}", path.display());
-    Ok(())
 }

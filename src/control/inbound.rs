@@ -1,5 +1,6 @@
 //! A call comes in: who calls, where it leads, and whether it may.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
@@ -71,8 +72,12 @@ impl Switchboard {
         caller: &Caller,
         number: &str,
     ) -> Result<Destination, NoRoute> {
-        let engaged = self.engaged_agents();
-        let is_free = |agent: &Agent| !engaged.contains_key(&AgentKey::of(agent));
+        // Only a pool asks, and then once.
+        let engaged = OnceCell::new();
+        let is_free = |agent: &Agent| {
+            let engaged = engaged.get_or_init(|| self.engaged_agents());
+            !engaged.contains_key(&AgentKey::of(agent))
+        };
         route::resolve(&self.settings, &self.directory, caller, number, is_free)
     }
 

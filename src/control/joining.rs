@@ -218,6 +218,8 @@ impl Switchboard {
             return;
         }
         if let Some(leg) = self.legs.get_mut(&leg) {
+            self.load.remove(leg.shard);
+            self.load.add(shard);
             leg.shard = shard;
         }
         self.take_seat(leg, bridge, seat);

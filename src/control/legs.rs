@@ -44,6 +44,7 @@ impl Switchboard {
                 is_focus: false,
             },
         );
+        self.load.add(shard);
         self.timers
             .set(Owner::Leg(id), Timer::Setup, now + SETUP_BACKSTOP);
         self.media(shard, Command::Open { leg: id });

@@ -74,7 +74,7 @@ impl Switchboard {
         match heard {
             Heard::Held => {}
             Heard::Order(HelpOrder::Raise) => self.raise_help_by_key(now, id, leg),
-            Heard::Order(HelpOrder::Close) => self.close_help_by_key(id, leg),
+            Heard::Order(HelpOrder::Close) => self.close_help_by_key(now, id, leg),
             Heard::Pass(keys) => self.pass_keys(now, id, leg, keys),
         }
     }

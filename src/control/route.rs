@@ -251,21 +251,26 @@ const MAX_RUNG: usize = 32;
 /// The agent with this extension: of the caller's own organisation, or else the first that has it.
 fn agent_for<'a>(directory: &'a Directory, caller: &Caller, extension: &str) -> Option<&'a Agent> {
     let own = caller.agent.as_ref().map(|agent| &agent.organisation);
-    directory
-        .agents
-        .values()
-        .filter(|agent| &*agent.extension == extension)
-        .min_by_key(|agent| Some(&agent.organisation) != own)
+    agents_with(directory, extension).min_by_key(|agent| Some(&agent.organisation) != own)
 }
 
 /// The agent with this extension, where no two organisations share it.
 fn only_agent<'a>(directory: &'a Directory, extension: &str) -> Option<&'a Agent> {
-    let mut agents = directory
-        .agents
-        .values()
-        .filter(|agent| &*agent.extension == extension);
+    let mut agents = agents_with(directory, extension);
     let first = agents.next()?;
     agents.next().is_none().then_some(first)
+}
+
+/// One look-up for each organisation, however many agents it has.
+fn agents_with<'a>(directory: &'a Directory, extension: &str) -> impl Iterator<Item = &'a Agent> {
+    let extension: Arc<str> = extension.into();
+    directory
+        .organisations
+        .keys()
+        .filter_map(move |organisation| {
+            let key = (organisation.clone(), extension.clone());
+            directory.agents.get(&key)
+        })
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use crate::control::desk::Desk;
 use crate::control::directory::Directory;
 use crate::control::input::{Input, Reply, Signal, StoreAnswer};
 use crate::control::leg::{Departure, Followed, Leg, LegOwner, LegState};
+use crate::control::load::ShardLoad;
 use crate::control::output::{Notice, Output, Reason, SignalCommand};
 use crate::control::policy::ServiceState;
 use crate::control::record::Record;
@@ -31,6 +32,7 @@ pub struct Switchboard {
     pub(in crate::control) ids: Ids,
     pub(in crate::control) calls: BTreeMap<CallId, Call>,
     pub(in crate::control) legs: BTreeMap<LegId, Leg>,
+    pub(in crate::control) load: ShardLoad,
     pub(in crate::control) bridges: BTreeMap<BridgeId, CallId>,
     pub(in crate::control) supervisors: BTreeMap<LegId, Supervisor>,
     pub(in crate::control) desk: Desk,
@@ -48,6 +50,7 @@ impl Switchboard {
             ids,
             calls: BTreeMap::new(),
             legs: BTreeMap::new(),
+            load: ShardLoad::default(),
             bridges: BTreeMap::new(),
             supervisors: BTreeMap::new(),
             desk: Desk::default(),
@@ -207,6 +210,7 @@ impl Switchboard {
         }
         self.timers.forget(Owner::Leg(id));
         if let Some(leg) = self.legs.remove(&id) {
+            self.load.remove(leg.shard);
             self.media(leg.shard, Command::Close { leg: id });
         }
     }
@@ -287,14 +291,7 @@ impl Switchboard {
 
     /// The shard with the fewest legs.
     pub(in crate::control) fn quietest_shard(&self) -> ShardId {
-        let mut legs = vec![0_usize; usize::from(self.settings.shards.max(1))];
-        for leg in self.legs.values() {
-            if let Some(count) = legs.get_mut(usize::from(leg.shard.0)) {
-                *count += 1;
-            }
-        }
-        let quietest = (0..legs.len()).min_by_key(|shard| legs[*shard]);
-        ShardId(quietest.unwrap_or_default() as u16)
+        self.load.quietest(self.settings.shards)
     }
 
     // What is asked of calls.

@@ -25,8 +25,12 @@ use crate::edge::telemetry::Metrics;
 use crate::id::{LegId, RecordId, RequestId, ShardId};
 use crate::media::command::{Command, Event};
 
-/// Readers are shown the service at most this often.
+/// Readers are shown the service at most this often, and less often where there is so much to show
+/// that it would take more than a fiftieth of the time.
 const PUBLISH_EVERY: Duration = Duration::from_millis(20);
+const PUBLISH_SHARE: u32 = 50;
+/// No reader waits longer than this.
+const PUBLISH_AT_LEAST_EVERY: Duration = Duration::from_millis(250);
 /// How often the media threads are looked after.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Operators who wait for an answer. Beyond it they are told that the service is busy.
@@ -81,8 +85,9 @@ pub struct Driver {
 
 /// What readers were shown.
 struct Shown {
-    at: Instant,
     stale: bool,
+    /// The earliest time at which they are shown it again.
+    again_at: Instant,
 }
 
 /// What ended the driver.
@@ -127,8 +132,8 @@ impl Driver {
             next_request: OPERATORS,
             refusing: false,
             shown: Shown {
-                at: clock::now(),
                 stale: true,
+                again_at: clock::now(),
             },
         }
     }
@@ -162,6 +167,7 @@ impl Driver {
                 self.switchboard.handle_timeout(now);
                 self.follow(now);
             }
+            self.media.wake();
             self.publish(now);
             let wake = self
                 .next_wake(now)
@@ -188,7 +194,7 @@ impl Driver {
     }
 
     fn next_wake(&self, now: Instant) -> Option<Instant> {
-        let publish = self.shown.stale.then(|| self.shown.at + PUBLISH_EVERY);
+        let publish = self.shown.stale.then_some(self.shown.again_at);
         let timeouts = [
             self.switchboard.poll_timeout(),
             self.media.poll_timeout(now),
@@ -383,12 +389,13 @@ impl Driver {
 
     /// Shows readers the service, if it changed since they last saw it.
     fn publish(&mut self, now: Instant) {
-        if self.shown.stale && now >= self.shown.at + PUBLISH_EVERY {
+        if self.shown.stale && now >= self.shown.again_at {
             self.show(now);
         }
     }
 
     fn show(&mut self, now: Instant) {
+        let begun = clock::now();
         let snapshot = self.switchboard.snapshot();
         self.metrics.calls(snapshot.calls.len());
         let states = snapshot.sessions.iter().map(|session| session.state);
@@ -398,9 +405,11 @@ impl Driver {
                 SessionState::Ringing | SessionState::Confirming | SessionState::Ended => None,
             }));
         self.inboxes.live.snapshots.send_replace(Arc::new(snapshot));
+        let took = clock::now().saturating_duration_since(begun);
+        let pause = (took * PUBLISH_SHARE).clamp(PUBLISH_EVERY, PUBLISH_AT_LEAST_EVERY);
         self.shown = Shown {
-            at: now,
             stale: false,
+            again_at: now + pause,
         };
     }
 }

@@ -165,6 +165,8 @@ struct Thread {
     /// Commands of running calls that found the ring full, or that come after a leg which is still
     /// on its way. No larger than what running calls ask for, as new ones are refused meanwhile.
     backlog: VecDeque<Waiting>,
+    /// Something is in the ring that the thread was not woken for.
+    told: bool,
     join: Option<JoinHandle<()>>,
 }
 
@@ -223,6 +225,7 @@ impl MediaPlane {
                 ring,
                 wake,
                 backlog: VecDeque::new(),
+                told: false,
                 join: Some(join),
             });
         }
@@ -256,7 +259,8 @@ impl MediaPlane {
         }
     }
 
-    /// Hands a command to a thread, after those that it was given before.
+    /// Hands a command to a thread, after those that it was given before; [`Self::wake`] has it
+    /// looked at.
     pub fn command(&mut self, shard: ShardId, command: Command) {
         self.tell(shard, Instruction::Command(command));
     }
@@ -273,6 +277,16 @@ impl MediaPlane {
         thread.backlog.push_back(Waiting::For(leg));
         self.moves.entry(leg).or_default().push_back(to);
         self.tell(from, Instruction::GiveUp { leg });
+    }
+
+    /// Ends the waits of threads that were told something. Once for all that they were told: a
+    /// call is a dozen commands, and a wait that ends costs more than any of them.
+    pub fn wake(&mut self) {
+        for thread in &mut self.threads {
+            if std::mem::take(&mut thread.told) {
+                thread.wake.wake();
+            }
+        }
     }
 
     /// Takes a report, and yields what of it control is to know.
@@ -400,16 +414,12 @@ impl Drop for MediaPlane {
 
 impl Thread {
     fn flush(&mut self) {
-        let mut told = false;
         while !self.ring.is_full()
             && let Some(Waiting::Ready(_)) = self.backlog.front()
             && let Some(Waiting::Ready(instruction)) = self.backlog.pop_front()
         {
             // There is room, and nobody else fills it.
-            told |= self.ring.push(instruction).is_ok();
-        }
-        if told {
-            self.wake.wake();
+            self.told |= self.ring.push(instruction).is_ok();
         }
     }
 }

@@ -20,6 +20,7 @@ mod inbound;
 mod leg;
 mod message;
 mod outbound;
+mod pressure;
 mod refer;
 mod registrar;
 mod requests;
@@ -238,6 +239,8 @@ pub struct GuardCounts {
     pub dropped: u64,
     /// Broken requests whose source had had its share of answers.
     pub limited: u64,
+    /// New calls beyond what can be served: 503.
+    pub refused: u64,
 }
 
 impl SipHandle {
@@ -292,6 +295,7 @@ impl SipHandle {
             answered: counters.answered.load(Ordering::Relaxed),
             dropped: counters.dropped.load(Ordering::Relaxed),
             limited: counters.limited.load(Ordering::Relaxed),
+            refused: counters.refused.load(Ordering::Relaxed),
         }
     }
 

@@ -4,6 +4,7 @@
 //! questions, [`Recorder`] takes the facts of call control and makes them durable many at a time.
 
 pub mod audit;
+mod call_rows;
 pub mod contacts;
 pub mod db;
 mod lines;

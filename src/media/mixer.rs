@@ -4,6 +4,8 @@
 //! This is the last place before samples become payload, so the fence stands here: a speaker is
 //! added only if the fence admits the pair, whatever the matrix says.
 
+use multiversion::multiversion;
+
 use crate::media::fence::Fence;
 use crate::media::frame::{Frame, MAX_FRAME};
 use crate::media::hearing::Lag;
@@ -113,22 +115,28 @@ impl Sum {
     }
 }
 
-#[multiversion::multiversion(targets = "simd")]
+#[cfg_attr(not(feature = "portable"), multiversion(targets = "simd"))]
 fn add_level(sum: &mut [i32], samples: &[i16], gain: i32) {
     for (sum, sample) in sum.iter_mut().zip(samples) {
         *sum += (i32::from(*sample) * gain) >> 8;
     }
 }
 
+/// One step for each sample; at the last one `to` is reached. Gains are told in 2^-24 here, which
+/// leaves a step of the longest frame exact enough.
+#[cfg_attr(not(feature = "portable"), multiversion(targets = "simd"))]
 fn add_ramp(sum: &mut [i32], samples: &[i16], from: i32, to: i32) {
-    let length = samples.len() as i32;
-    for (step, (sum, sample)) in (1..).zip(sum.iter_mut().zip(samples)) {
-        let gain = from * 256 + (to - from) * 256 * step / length;
-        *sum += (i32::from(*sample) * (gain >> 4)) >> 12;
+    let length = samples.len().max(1) as i32;
+    let (from, way) = (from << 16, (to - from) << 16);
+    // Rounded up, so that the end is not missed on the way up either.
+    let step = (way + (length - 1) * i32::from(way > 0)) / length;
+    for (count, (sum, sample)) in (1..).zip(sum.iter_mut().zip(samples)) {
+        let gain = (from + step * count) >> 12;
+        *sum += (i32::from(*sample) * gain) >> 12;
     }
 }
 
-#[multiversion::multiversion(targets = "simd")]
+#[cfg_attr(not(feature = "portable"), multiversion(targets = "simd"))]
 fn saturate(sum: &[i32], samples: &mut [i16]) {
     for (sample, sum) in samples.iter_mut().zip(sum) {
         *sample = (*sum).clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16;
@@ -175,6 +183,44 @@ mod tests {
         assert_eq!(sum.samples[319], 0);
         let steps = sum.samples.windows(2).map(|pair| pair[0] - pair[1]);
         assert!(steps.into_iter().all(|step| (0..=60).contains(&step)));
+    }
+
+    #[test]
+    fn sums_of_every_length_and_gain_are_those_of_plain_arithmetic() {
+        let mut random = fastrand::Rng::with_seed(7);
+        for round in 0..2_000 {
+            let length = random.usize(1..=MAX_FRAME);
+            let samples: Vec<i16> = (0..length).map(|_| random.i16(..)).collect();
+            let before: Vec<i32> = (0..length).map(|_| random.i32(-200_000..200_000)).collect();
+            let (from, to) = (random.i32(0..=2_048), random.i32(0..=2_048));
+
+            let (mut level, mut ramp) = (before.clone(), before.clone());
+            add_level(&mut level, &samples, to);
+            add_ramp(&mut ramp, &samples, from, to);
+            let mut saturated = vec![0; length];
+            saturate(&ramp, &mut saturated);
+
+            for n in 0..length {
+                let sample = i64::from(samples[n]);
+                let plain = i64::from(before[n]) + ((sample * i64::from(to)) >> 8);
+                assert_eq!(i64::from(level[n]), plain, "{round}");
+                let gain = f64::from(from) + f64::from(to - from) * (n + 1) as f64 / length as f64;
+                let exact = f64::from(before[n]) + sample as f64 * gain / 256.0;
+                // A unit of rounding, and what a gain told in 1/4096 can be off.
+                let allowed = 1.0 + (sample.abs() as f64) / 4_096.0 * 1.1;
+                assert!((f64::from(ramp[n]) - exact).abs() <= allowed, "{round} {n}");
+                assert_eq!(
+                    i64::from(saturated[n]),
+                    i64::from(ramp[n]).clamp(-32_768, 32_767),
+                    "{round}"
+                );
+            }
+            let last = length - 1;
+            assert_eq!(
+                ramp[last], level[last],
+                "{round}: the ramp ends at its gain"
+            );
+        }
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::media::legs::Legs;
 use crate::media::participant::Participant;
 use crate::media::prompt::PromptLibrary;
 use crate::media::reports::WallClock;
+use crate::media::resample::Resampler;
 use crate::media::voice::Payload;
 use crate::media::wheel::{Turned, Wheel};
 use crate::wire::rtcp::{self, Said, Staying};
@@ -81,6 +82,7 @@ const BUSY: f32 = 0.85;
 
 impl Shard {
     pub fn new(config: ShardConfig, prompts: Arc<PromptLibrary>) -> Self {
+        Resampler::prepare();
         Self {
             config,
             prompts,

@@ -8,6 +8,7 @@ mod common {
     pub mod sipp;
 }
 mod dialogs;
+mod flood;
 mod hostile;
 mod people;
 mod phone;

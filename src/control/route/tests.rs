@@ -52,6 +52,9 @@ fn an_extension_of_two_organisations_is_nobodys_when_it_calls_from_inside() {
     let mut directory = harness::directory();
     let mut twin = directory.agents.values().next().unwrap().clone();
     twin.organisation = "zeta".into();
+    let mut zeta = directory.organisations["acme"].clone();
+    zeta.id = "zeta".into();
+    directory.organisations.insert("zeta".into(), zeta);
     directory
         .agents
         .insert(("zeta".into(), twin.extension.clone()), twin.clone());

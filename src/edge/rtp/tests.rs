@@ -280,6 +280,7 @@ impl Plane {
         };
         let media = media();
         self.plane.command(shard, Command::Configure { leg, media });
+        self.plane.wake();
         local
     }
 
@@ -297,6 +298,7 @@ impl Plane {
     fn next(&mut self) -> (ShardId, Event) {
         loop {
             self.plane.handle_timeout();
+            self.plane.wake();
             let Ok((shard, report)) = self.reports.try_recv() else {
                 std::thread::yield_now();
                 continue;
@@ -331,7 +333,8 @@ impl Plane {
     }
 
     /// Waits for as long as it takes.
-    fn wait_for_packets(&self, wanted: u64) {
+    fn wait_for_packets(&mut self, wanted: u64) {
+        self.plane.wake();
         while self.packets_in() < wanted {
             std::thread::yield_now();
         }

@@ -48,6 +48,9 @@ pub enum Framing {
     Stream,
 }
 
+/// After which a caller may try again who found too many others.
+const RETRY_AFTER_S: u32 = 5;
+
 /// Methods that this product serves; the text of `Allow`.
 pub const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, REFER, NOTIFY, REGISTER";
 
@@ -100,6 +103,27 @@ impl Guard {
                 }
                 Err(refusal) => self.answer(&head, source, &refusal),
             },
+        }
+    }
+
+    /// 503 to an INVITE that would begin a call; `None` to anything else.
+    pub fn refuse_call(&self, message: &[u8], source: SocketAddr) -> Option<Vec<u8>> {
+        let head = Head::read(message, Framing::Datagram)?;
+        let is_new = matches!(
+            &head.start,
+            StartLine::Request {
+                method: "INVITE",
+                ..
+            }
+        ) && head.get("to").is_some_and(|to| !has_tag(to));
+        if !is_new {
+            return None;
+        }
+        let refusal =
+            Refusal::new(503, "Service Unavailable").with("Retry-After", RETRY_AFTER_S.to_string());
+        match self.answer(&head, source, &refusal) {
+            Verdict::Answer(answer) => Some(answer),
+            Verdict::Pass(_) | Verdict::Drop(_) => None,
         }
     }
 

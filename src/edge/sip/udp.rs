@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use crate::edge::clock;
 use crate::edge::sip::guard::{Framing, Guard, Verdict};
+use crate::edge::sip::pressure::Pressure;
 
 /// The largest datagram there is.
 const MAX_DATAGRAM: usize = 65_535;
@@ -28,6 +29,8 @@ pub struct GuardCounters {
     pub dropped: AtomicU64,
     /// Would have been answered, but its source has had enough answers.
     pub limited: AtomicU64,
+    /// New calls beyond what can be served.
+    pub refused: AtomicU64,
 }
 
 impl GuardCounters {
@@ -116,11 +119,73 @@ impl SourceLimit {
     }
 }
 
-/// A bound UDP socket whose `recv_from` yields sound SIP messages only.
+/// Datagrams that are read before others have their turn. More at once would be handled as late as
+/// the last of them.
+const TURN: u32 = 16;
+
+/// A flood begins and ends many times in a second; it is told once in a while.
+const WARN_EVERY: Duration = Duration::from_secs(10);
+
+/// A bound UDP socket whose `recv_from` yields sound SIP messages only, and no new calls while there
+/// are too many.
 pub struct GuardedUdp {
     socket: tokio::net::UdpSocket,
     gate: Arc<Gate>,
-    buffer: tokio::sync::Mutex<Vec<u8>>,
+    reader: tokio::sync::Mutex<Reader>,
+}
+
+/// What the one who reads owns.
+struct Reader {
+    buffer: Vec<u8>,
+    pressure: Pressure,
+    /// Read since others had their turn.
+    read: u32,
+    warned: Option<Instant>,
+}
+
+impl Reader {
+    /// The next datagram, its length and source.
+    async fn read(
+        &mut self,
+        socket: &tokio::net::UdpSocket,
+    ) -> std::io::Result<(usize, SocketAddr)> {
+        if self.read >= TURN {
+            self.read = 0;
+            tokio::task::yield_now().await;
+        }
+        let received = match socket.try_recv_from(&mut self.buffer) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                self.pressure.handle_empty();
+                self.read = 0;
+                socket.recv_from(&mut self.buffer).await
+            }
+            received => received,
+        };
+        self.read += 1;
+        self.pressure.handle_datagram(clock::now());
+        received
+    }
+
+    /// Whether this is a new call, and there are too many already.
+    fn is_too_much(&mut self, length: usize, source: SocketAddr) -> bool {
+        let message = &self.buffer[..length];
+        if !message.starts_with(b"INVITE ") {
+            return false;
+        }
+        let now = clock::now();
+        if self.pressure.is_too_high(now) {
+            if self
+                .warned
+                .is_none_or(|at| now.duration_since(at) > WARN_EVERY)
+            {
+                self.warned = Some(now);
+                tracing::warn!("more calls come than can be served: new ones are refused");
+            }
+            return !self.pressure.knows(message, source);
+        }
+        self.pressure.remember(message, source);
+        false
+    }
 }
 
 impl GuardedUdp {
@@ -138,7 +203,12 @@ impl GuardedUdp {
         Ok(Self {
             socket: tokio::net::UdpSocket::from_std(socket.into())?,
             gate,
-            buffer: tokio::sync::Mutex::new(vec![0; MAX_DATAGRAM]),
+            reader: tokio::sync::Mutex::new(Reader {
+                buffer: vec![0; MAX_DATAGRAM],
+                pressure: Pressure::default(),
+                read: 0,
+                warned: None,
+            }),
         })
     }
 
@@ -151,9 +221,9 @@ impl GuardedUdp {
 impl UdpSocket for GuardedUdp {
     async fn recv_from(&self, buf: &mut [u8]) -> rsipstack::Result<(usize, SocketAddr)> {
         let counters = &self.gate.counters;
-        let mut datagram = self.buffer.lock().await;
+        let mut reader = self.reader.lock().await;
         loop {
-            let (length, source) = match self.socket.recv_from(&mut datagram).await {
+            let (length, source) = match reader.read(&self.socket).await {
                 Ok(received) => received,
                 // An ICMP error of an earlier send is no fault of this socket.
                 Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => continue,
@@ -163,7 +233,17 @@ impl UdpSocket for GuardedUdp {
                     return Err(error.into());
                 }
             };
-            let message = datagram[..length].trim_ascii_start();
+            if reader.is_too_much(length, source)
+                && let Some(answer) = self
+                    .gate
+                    .guard
+                    .refuse_call(&reader.buffer[..length], source)
+            {
+                counters.count(|c| &c.refused);
+                let _ = self.socket.try_send_to(&answer, source);
+                continue;
+            }
+            let message = reader.buffer[..length].trim_ascii_start();
             if message.is_empty() {
                 // A keep-alive (RFC 5626 §4.4 has none for UDP, phones send them all the same).
                 continue;

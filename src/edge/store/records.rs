@@ -1,7 +1,8 @@
 //! A batch of facts as one transaction.
 
-use crate::control::record::{Direction, HelpRow, HelpState, Record};
+use crate::control::record::{HelpRow, HelpState, Record};
 use crate::edge::store::audit;
+use crate::edge::store::call_rows::Calls;
 use crate::edge::store::db::{Db, Tx, execute, rows};
 use crate::id::RecordId;
 
@@ -11,6 +12,19 @@ pub(super) struct Fact {
     pub id: RecordId,
     pub at_ms: i64,
     pub record: Record,
+}
+
+impl Fact {
+    /// Whether it tells of a call's course, which nobody waits to see written.
+    pub fn is_of_a_call(&self) -> bool {
+        match &self.record {
+            Record::CallStarted(_) | Record::CallAnswered { .. } | Record::CallEnded { .. } => true,
+            Record::Audit(_)
+            | Record::SessionStarted { .. }
+            | Record::SessionEnded { .. }
+            | Record::Help(_) => false,
+        }
+    }
 }
 
 /// Whether a batch may have been written before: a commit whose answer was lost.
@@ -28,6 +42,7 @@ pub(super) async fn write(
     attempt: Attempt,
 ) -> Result<(), sqlx::Error> {
     let mut tx = db.begin().await?;
+    let mut calls = Calls::default();
     let mut audit_rows = Vec::new();
     for fact in batch {
         let at_ms = fact.at_ms;
@@ -37,45 +52,10 @@ pub(super) async fn write(
                     audit_rows.push(audit::Row::of(fact.id, at_ms, row));
                 }
             }
-            Record::CallStarted(row) => {
-                execute!(
-                    &mut tx,
-                    "INSERT INTO calls (id, node, organisation, agent, pool, direction, \
-                     from_number, to_number, started_ms) \
-                     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) \
-                     ON CONFLICT (id) DO UPDATE SET organisation = excluded.organisation, \
-                     agent = excluded.agent, pool = excluded.pool",
-                    row.call.to_string(),
-                    node,
-                    row.organisation.as_deref(),
-                    row.agent.as_deref(),
-                    row.pool.as_deref(),
-                    match row.direction {
-                        Direction::Inbound => "inbound",
-                        Direction::Outbound => "outbound",
-                    },
-                    &*row.from,
-                    &*row.to,
-                    at_ms,
-                )?;
-            }
-            Record::CallAnswered { call } => {
-                execute!(
-                    &mut tx,
-                    "UPDATE calls SET answered_ms = $2 WHERE id = $1",
-                    call.to_string(),
-                    at_ms
-                )?;
-            }
-            Record::CallEnded { call, cause } => {
-                execute!(
-                    &mut tx,
-                    "UPDATE calls SET ended_ms = $2, cause = $3 WHERE id = $1",
-                    call.to_string(),
-                    at_ms,
-                    &**cause
-                )?;
-            }
+            // Gathered: of these there are the most.
+            Record::CallStarted(row) => calls.started(row, at_ms),
+            Record::CallAnswered { call } => calls.answered(*call, at_ms),
+            Record::CallEnded { call, cause } => calls.ended(*call, at_ms, cause),
             Record::SessionStarted {
                 session,
                 call,
@@ -106,6 +86,7 @@ pub(super) async fn write(
             Record::Help(row) => help(&mut tx, node, at_ms, row).await?,
         }
     }
+    calls.write(&mut tx, node).await?;
     audit::append(&mut tx, audit_rows).await?;
     tx.commit().await
 }

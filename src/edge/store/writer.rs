@@ -21,6 +21,9 @@ const WAITING: usize = 32_768;
 /// Facts in one transaction.
 const BATCH: usize = 512;
 
+/// How long facts of which nobody waits to hear are gathered, so that one commit serves them all.
+const GATHER: Duration = Duration::from_millis(20);
+
 /// A commit that takes longer counts as a database that does not answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -94,11 +97,30 @@ impl Writer {
                     if taken == 0 {
                         return;
                     }
+                    self.gather(&mut batch).await;
                     self.write_until_done(&mut batch).await;
                 }
                 () = tokio::time::sleep(probe) => {
                     let found = self.probe().await;
                     self.tell(found.is_ok(), found.err()).await;
+                }
+            }
+        }
+    }
+
+    /// Waits a little for more, unless somebody waits for one of these.
+    async fn gather(&mut self, batch: &mut Vec<Fact>) {
+        let time_is_up = tokio::time::sleep(GATHER);
+        tokio::pin!(time_is_up);
+        let mut looked_at = 0;
+        while batch.len() < BATCH && batch[looked_at..].iter().all(Fact::is_of_a_call) {
+            looked_at = batch.len();
+            tokio::select! {
+                () = &mut time_is_up => return,
+                taken = self.waiting.recv_many(batch, BATCH - looked_at) => {
+                    if taken == 0 {
+                        return;
+                    }
                 }
             }
         }

@@ -98,8 +98,8 @@ impl Decoder {
 impl State {
     fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
         match self {
-            State::Pcmu => expand(payload, out, g711::ulaw_to_linear),
-            State::Pcma => expand(payload, out, g711::alaw_to_linear),
+            State::Pcmu => g711::decode_ulaw(payload, out),
+            State::Pcma => g711::decode_alaw(payload, out),
             State::G722(decoder) => {
                 let fits = payload.len().min(out.len() / 2);
                 decoder
@@ -114,13 +114,6 @@ impl State {
                 .unwrap_or(0),
         }
     }
-}
-
-fn expand(payload: &[u8], out: &mut [i16], law: impl Fn(u8) -> i16) -> usize {
-    for (sample, code) in out.iter_mut().zip(payload) {
-        *sample = law(*code);
-    }
-    payload.len().min(out.len())
 }
 
 impl fmt::Debug for Decoder {

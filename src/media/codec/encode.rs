@@ -90,8 +90,8 @@ impl Encoder {
             }
         };
         match &mut self.state {
-            State::Pcmu => compress(samples, out, g711::linear_to_ulaw),
-            State::Pcma => compress(samples, out, g711::linear_to_alaw),
+            State::Pcmu => g711::encode_ulaw(samples, out),
+            State::Pcma => g711::encode_alaw(samples, out),
             State::G722(encoder) => encoder.encode_into(samples, out).unwrap_or(0),
             State::Opus(encoder) => encoder.encode(samples, out).unwrap_or(0),
         }
@@ -113,18 +113,6 @@ fn opus(rate: Rate) -> Option<OpusEncoder> {
         .set_packet_loss_perc(OPUS_EXPECTED_LOSS_PERCENT)
         .ok()?;
     Some(encoder)
-}
-
-#[multiversion::multiversion(targets = "simd")]
-fn compress_with<F: Fn(i16) -> u8 + Copy>(samples: &[i16], out: &mut [u8], law: F) -> usize {
-    for (code, sample) in out.iter_mut().zip(samples) {
-        *code = law(*sample);
-    }
-    samples.len().min(out.len())
-}
-
-fn compress(samples: &[i16], out: &mut [u8], law: impl Fn(i16) -> u8 + Copy) -> usize {
-    compress_with(samples, out, law)
 }
 
 impl fmt::Debug for Encoder {
