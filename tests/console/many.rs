@@ -10,6 +10,9 @@ use sottovoce::control::snapshot::{CallView, Snapshot};
 use sottovoce::edge::catalogue::Catalogue;
 use sottovoce::edge::clock;
 use sottovoce::edge::config::DatabaseUrl;
+use sottovoce::edge::config::WebhookSettings;
+use sottovoce::edge::http::events::feed::Feed;
+use sottovoce::edge::http::events::reader::Readers;
 use sottovoce::edge::http::sign_ins::SignIns;
 use sottovoce::edge::http::{self, Web};
 use sottovoce::edge::live::{self, live};
@@ -17,6 +20,7 @@ use sottovoce::edge::people::People;
 use sottovoce::edge::store::Store;
 use sottovoce::edge::store::contacts::Contacts;
 use sottovoce::edge::telemetry::Metrics;
+use sottovoce::edge::webhooks::Webhooks;
 use sottovoce::id::CallId;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -105,9 +109,18 @@ async fn serve(folder: &Folder) -> std::net::SocketAddr {
     let (live, source) = live();
     source.snapshots.send_replace(Arc::new(snapshot()));
     let (_registrations, registered) = watch::channel(Arc::from([]));
+    let metrics = Metrics::new();
+    let settings = WebhookSettings {
+        first_retry: Duration::from_secs(1),
+        attempts: 1,
+        timeout: Duration::from_secs(1),
+    };
+    let (webhooks, _) = Webhooks::start(store.clone(), &settings, metrics.clone())
+        .await
+        .expect("no webhooks");
     let web = Web {
         live,
-        metrics: Metrics::new(),
+        metrics,
         store: store.clone(),
         catalogue: Arc::new(Catalogue::load(share()).expect("the catalogue")),
         people,
@@ -116,6 +129,9 @@ async fn serve(folder: &Folder) -> std::net::SocketAddr {
         registered,
         contacts: Contacts::new(store),
         realm: "many".into(),
+        events: Feed::new(0, 0),
+        readers: Readers::default(),
+        webhooks,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address");
