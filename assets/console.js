@@ -603,7 +603,7 @@
     const field = event.target;
     if (field.dataset.submit !== undefined) field.form.submit();
     if (field.name === 'device' || field.name === 'number') {
-      const option = $('input[type=radio]', field.closest('.opt'));
+      const option = field.closest('.opt')?.querySelector('input[type=radio]');
       if (option) option.checked = true;
     }
   });

@@ -65,7 +65,7 @@ async fn the_page_follows_the_session_from_listen_to_the_phone_hanging_up() {
 
     browser.find(".monitor[data-state=monitor]").await;
     browser
-        .until_text("#rows tr.mine .tag.mine", "you are listening")
+        .until_text("#rows tr.mine .tag.mine", "listening")
         .await;
     browser.find("#rows tr.mine .face use[href='#i-ear']").await;
     let green = background(&browser).await;
