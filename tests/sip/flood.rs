@@ -19,6 +19,7 @@ async fn past_the_limit_new_calls_are_refused_and_the_call_that_stands_goes_on()
     let crowd = Phone::at("127.0.0.22", world.udp).await;
 
     // All at once: the node, which shares this thread, reads none of them meanwhile.
+    crowd.socket.writable().await.expect("a socket");
     for _ in 0..CALLS {
         let invite = Call::new(&crowd, "+358402", "204").request("INVITE", "", &sdp(4_000));
         // What the kernel has no room for is one caller less.
