@@ -15,8 +15,6 @@ mod ear;
 mod figures;
 #[path = "calls/load.rs"]
 mod load;
-// What other benches ask of the machine is not asked here.
-#[allow(dead_code)]
 #[path = "shared/machine.rs"]
 mod machine;
 #[path = "calls/report.rs"]

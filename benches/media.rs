@@ -11,15 +11,12 @@
 mod batch;
 #[path = "media/exchange.rs"]
 mod exchange;
-#[allow(dead_code)]
 #[path = "shared/figures.rs"]
 mod figures;
 #[path = "media/fleet.rs"]
 mod fleet;
 #[path = "media/floor.rs"]
 mod floor;
-// What other benches ask of the machine is not asked here.
-#[allow(dead_code)]
 #[path = "shared/machine.rs"]
 mod machine;
 #[path = "media/meter.rs"]

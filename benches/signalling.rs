@@ -17,8 +17,6 @@ mod figures;
 mod floor;
 #[path = "calls/load.rs"]
 mod load;
-// What other benches ask of the machine is not asked here.
-#[allow(dead_code)]
 #[path = "shared/machine.rs"]
 mod machine;
 #[path = "signalling/overload.rs"]

@@ -16,6 +16,9 @@ const KEY_REPEATS: u16 = 3;
 /// Between two keys.
 const KEY_PAUSE: u16 = 5;
 
+/// Bytes of a mark.
+const MARK: usize = 16;
+
 /// Where a packet came from, written into its first samples. Where a row passes through, it
 /// arrives as it was sent.
 #[derive(Clone, Copy, Debug)]
@@ -225,16 +228,15 @@ impl Stream {
         }
     }
 
-    /// Whether somebody speaks into what the counterpart of this agent or customer sent. Decoded
-    /// and encoded again, both zeros of the µ-law become one.
+    /// Whether somebody speaks into what the counterpart of this agent or customer sent: a mark, and
+    /// silence. Decoded and encoded again, both zeros of the µ-law become one.
     fn is_laid_over(&self, payload: &[u8]) -> bool {
-        let zero = |byte: u8| if byte == 0x7f { 0xff } else { byte };
+        let silent = |byte: &u8| [0x7f, 0xff].contains(byte);
+        let same = |(here, there): (&u8, &u8)| here == there || (silent(here) && silent(there));
         let counterpart = (self.index as u32 ^ 1).to_be_bytes();
         payload.len() == SAMPLES
-            && payload[..4]
-                .iter()
-                .map(|b| zero(*b))
-                .ne(counterpart.map(zero))
+            && !(payload[..4].iter().zip(&counterpart).all(same)
+                && payload[MARK..].iter().all(silent))
     }
 
     fn count_packet(&mut self, packet: &[u8], since: Duration) {

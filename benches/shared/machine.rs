@@ -36,21 +36,11 @@ pub fn allow_many_sockets() {
 /// What a process has used of its core, user and system, all its threads together; in steps of
 /// 10 ms.
 pub fn cpu_of(process: u32) -> anyhow::Result<Duration> {
-    proc_times(&process.to_string(), 11)
-}
-
-/// What processes that we started, and have waited for, used together.
-pub fn cpu_of_ended_children() -> anyhow::Result<Duration> {
-    proc_times("self", 13)
-}
-
-/// Two of the times in `/proc/<process>/stat`: user and system.
-fn proc_times(process: &str, index: usize) -> anyhow::Result<Duration> {
     let path = format!("/proc/{process}/stat");
     let stat = std::fs::read_to_string(&path).with_context(|| path.clone())?;
     // Behind the name, which may hold anything, come state and then numbers.
     let fields = stat.rsplit_once(')').context(path)?.1;
-    let ticks = fields.split_whitespace().skip(index).take(2);
+    let ticks = fields.split_whitespace().skip(11).take(2);
     let ticks: u64 = ticks.filter_map(|ticks| ticks.parse::<u64>().ok()).sum();
     Ok(Duration::from_millis(ticks * PROC_TICK_MS))
 }
