@@ -61,7 +61,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
             };
             let events = asked.events.as_deref();
             let file = asked.file.as_deref().or(events).unwrap_or(Path::new(""));
-            detect::run(profile, file, events)?;
+            detect::run(profile, file, events, asked.clamped.as_deref())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Check(asked) => {

@@ -1,8 +1,8 @@
 //! One stream of keys out of three: telephone-event, the tone in the audio and SIP INFO.
 //!
 //! A phone or a gateway may send one press by more than one of them, a little apart and in any
-//! order. Reports of the same key from different sources within [`SAME_PRESS`] are one press;
-//! two reports from one source are two presses, however close, because each source has already
+//! order. Reports of the same key from different sources within [`SAME_PRESS`], as they arrived, are
+//! one press; two reports from one source are two presses, however close, because each source has already
 //! counted for itself.
 
 use std::time::{Duration, Instant};
@@ -11,6 +11,10 @@ use crate::media::dtmf::{Digit, DigitSource};
 
 /// How far apart two sources may report one press (PRODUCT.md 2.5).
 pub const SAME_PRESS: Duration = Duration::from_millis(250);
+
+/// A key in the audio is reported so much later than it arrived at most: the detector listens to it
+/// for up to 75 ms, and the voice passes a jitter buffer first.
+const RECOGNITION: Duration = Duration::from_millis(125);
 
 /// Presses that may still be reported by another source. Nobody presses more keys than this within
 /// [`SAME_PRESS`]; were it to happen, the oldest is forgotten and might count twice.
@@ -39,14 +43,20 @@ pub enum Reported {
 
 impl Keys {
     pub fn handle_report(&mut self, now: Instant, digit: Digit, source: DigitSource) -> Reported {
-        self.recent
-            .retain(|press| now.saturating_duration_since(press.last_report) <= SAME_PRESS);
+        let apart = match source {
+            DigitSource::InBand => SAME_PRESS + RECOGNITION,
+            DigitSource::Event | DigitSource::Info => SAME_PRESS,
+        };
+        self.recent.retain(|press| {
+            now.saturating_duration_since(press.last_report) <= SAME_PRESS + RECOGNITION
+        });
 
         // The oldest press that this source has not reported yet: sources keep their own order.
-        let known = self
-            .recent
-            .iter_mut()
-            .find(|press| press.digit == digit && !press.by.contains(&source));
+        let known = self.recent.iter_mut().find(|press| {
+            press.digit == digit
+                && !press.by.contains(&source)
+                && now.saturating_duration_since(press.last_report) <= apart
+        });
         if let Some(press) = known {
             press.last_report = now;
             press.by.push(source);
@@ -126,7 +136,16 @@ mod tests {
 
     #[test]
     fn sources_further_apart_than_the_limit_count_twice() {
-        assert_eq!(counted(&[(0, '4', Event), (251, '4', InBand)]), "44");
+        assert_eq!(counted(&[(0, '4', InBand), (251, '4', Event)]), "44");
+        assert_eq!(counted(&[(0, '4', Info), (251, '4', Event)]), "44");
+        assert_eq!(counted(&[(0, '4', Event), (376, '4', InBand)]), "44");
+    }
+
+    #[test]
+    fn a_key_in_the_audio_is_reported_later_than_it_arrived() {
+        for other in [Event, Info] {
+            assert_eq!(counted(&[(0, '4', other), (375, '4', InBand)]), "4");
+        }
     }
 
     #[test]

@@ -175,6 +175,10 @@ pub struct Detect {
     /// RTP packets as JSON lines instead, through the telephone-event receiver
     #[arg(long, value_name = "FILE.jsonl", conflicts_with = "file")]
     pub events: Option<PathBuf>,
+    /// Write what the parties hear of such a voice: through the key clamp, 30 ms later; of
+    /// a file of 8 kHz
+    #[arg(long, value_name = "OUT.wav", conflicts_with = "events")]
+    pub clamped: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -351,6 +355,7 @@ mod tests {
             "detect x.wav",
             "detect --profile role x.wav",
             "detect --events x.jsonl",
+            "detect --profile role --clamped y.wav x.wav",
             "audit export --config c.toml --format json --from 2026-11-21",
             "audit export --supervisor mia --agent 204 --call 1a2b --to 2026-11-22",
             "audit verify --config c.toml",

@@ -9,8 +9,9 @@ use audio_codec::BoxedResampler;
 use serde::Deserialize;
 
 use crate::edge::clock;
+use crate::media::clamp::{self, KeyClamp};
 use crate::media::dtmf::event::EventReceiver;
-use crate::media::dtmf::tone::{Profile, ToneDetector, ToneEvent};
+use crate::media::dtmf::tone::{Profile, ToneDetector, ToneEvent, ToneEvents};
 use crate::wire::rtp::Header;
 
 /// What the detector hears, in samples per second.
@@ -18,18 +19,30 @@ const RATE_HZ: usize = 8_000;
 
 /// Prints the keys of a WAV file, one to a line: `<onset_ms> <digit> <decided_ms>`. With `events`,
 /// those of RTP packets as JSON lines: `<rtp_timestamp> <digit>`.
-pub fn run(profile: Profile, path: &Path, events: Option<&Path>) -> anyhow::Result<()> {
+/// `clamped` is written with what a party hears of such a voice: 8 kHz, without the keys, and later
+/// by the clamp's look-ahead.
+pub fn run(
+    profile: Profile,
+    path: &Path,
+    events: Option<&Path>,
+    clamped: Option<&Path>,
+) -> anyhow::Result<()> {
     let mut out = BufWriter::new(stdout().lock());
     match events {
         Some(events) => hear_events(events, &mut out)?,
-        None => hear_tones(profile, path, &mut out)?,
+        None => hear_tones(profile, path, clamped, &mut out)?,
     }
     out.flush()?;
     Ok(())
 }
 
 /// Feeds the file in frames of 20 ms, as a call does.
-fn hear_tones(profile: Profile, path: &Path, out: &mut impl Write) -> anyhow::Result<()> {
+fn hear_tones(
+    profile: Profile,
+    path: &Path,
+    clamped: Option<&Path>,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
     let name = path.display();
     let reader = hound::WavReader::open(path).with_context(|| format!("{name}"))?;
     let spec = reader.spec();
@@ -45,11 +58,15 @@ fn hear_tones(profile: Profile, path: &Path, out: &mut impl Write) -> anyhow::Re
     if ![8_000, 16_000, 48_000].contains(&rate) {
         bail!("{name}: {rate} samples per second; wanted 8000, 16000 or 48000");
     }
+    ensure!(
+        clamped.is_none() || rate == RATE_HZ,
+        "{name}: {rate} samples per second; the clamp takes 8000"
+    );
 
     let mut left = reader.len() as usize * 2;
     // What follows the header is samples; whole frames of them cost less than one at a time.
     let mut data = reader.into_inner();
-    let mut detector = ToneDetector::new(profile);
+    let mut listener = Listener::new(profile, clamped)?;
     let mut resampler =
         BoxedResampler::new(rate, RATE_HZ).map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
     let mut bytes = vec![0; rate / 50 * 2];
@@ -68,8 +85,9 @@ fn hear_tones(profile: Profile, path: &Path, out: &mut impl Write) -> anyhow::Re
         if rate != RATE_HZ {
             frame = resampler.resample(&frame);
         }
+        let events = listener.push(&mut frame)?;
         heard += frame.len();
-        for event in detector.push(&frame) {
+        for event in events {
             if let ToneEvent::Pressed {
                 digit,
                 onset_samples_ago,
@@ -82,7 +100,58 @@ fn hear_tones(profile: Profile, path: &Path, out: &mut impl Write) -> anyhow::Re
             }
         }
     }
-    Ok(())
+    listener.finish()
+}
+
+/// The detector, alone or in the clamp.
+enum Listener {
+    Detector(Box<ToneDetector>),
+    Clamp {
+        clamp: Box<KeyClamp>,
+        others_hear: hound::WavWriter<BufWriter<std::fs::File>>,
+    },
+}
+
+impl Listener {
+    fn new(profile: Profile, clamped: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(path) = clamped else {
+            return Ok(Self::Detector(Box::new(ToneDetector::new(profile))));
+        };
+        let spec = hound::WavSpec {
+            channels: 1,
+            sample_rate: RATE_HZ as u32,
+            bits_per_sample: 16,
+            sample_format: hound::SampleFormat::Int,
+        };
+        let others_hear =
+            hound::WavWriter::create(path, spec).with_context(|| format!("{}", path.display()))?;
+        let clamp = Box::new(KeyClamp::new(profile));
+        Ok(Self::Clamp { clamp, others_hear })
+    }
+
+    fn push(&mut self, samples: &mut Vec<i16>) -> anyhow::Result<ToneEvents> {
+        match self {
+            Self::Detector(detector) => Ok(detector.push(samples)),
+            Self::Clamp { clamp, others_hear } => {
+                let mut frame = [0; clamp::FRAME];
+                // The end of the file is no whole frame.
+                samples.resize(clamp::FRAME, 0);
+                frame.copy_from_slice(samples);
+                let events = clamp.push(&mut frame);
+                for sample in frame {
+                    others_hear.write_sample(sample)?;
+                }
+                Ok(events)
+            }
+        }
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        match self {
+            Self::Detector(_) => Ok(()),
+            Self::Clamp { others_hear, .. } => Ok(others_hear.finalize()?),
+        }
+    }
 }
 
 /// One RTP packet as it arrived.

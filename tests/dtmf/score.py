@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measures the in-band detector and writes fixtures/tables/dtmf.md.
+"""Measures the in-band detector and writes fixtures/tables/dtmf.md and its line in the README.
 
   tests/dtmf/score.py --harness DIR [--binary target/release/sottovoce] [--seed N ...] [--no-talkoff]
 
@@ -7,7 +7,7 @@ DIR is the evaluation harness (dtmf_eval.py, corpus.py, targets.json beside it);
 signals and recordings in the folder DTMF_CACHE. The first seed gives the table's main column. Needs
 numpy, and for the recordings what the harness asks for.
 """
-import argparse, json, os, subprocess, sys
+import argparse, json, os, re, subprocess, sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,3 +119,16 @@ if "role_talkoff" in first:
 text = "\n".join(lines) + "\n"
 (ROOT / "fixtures/tables/dtmf.md").write_text(text)
 print(text)
+
+if "role_talkoff" not in first:
+    sys.exit()                                # the README says what was found in recordings, too
+wanted, t = len(targets), first["role_talkoff"]
+met = " and ".join("%d" % (wanted - n) for n in missed.values())
+line = "| in-band keys | %s of %d targets met with seeds %s; imagined in %.1f h of human speech, %.1f h of synthetic speech and %.1f h of music: %d in a menu, %d in a session | [table](fixtures/tables/dtmf.md), %s |" % (
+    met, wanted, " and ".join(map(str, seeds)), m["talkoff.speech_hours"], m["talkoff.synth_hours"], m["talkoff.music_hours"],
+    m["talkoff.all_hits"], t["talkoff.all_hits"], version)
+readme = ROOT / "README.md"
+new, found = re.subn(r"(?m)^\| in-band keys \|.*$", lambda _: line, readme.read_text())
+if found != 1:
+    sys.exit("README.md has no line of the in-band keys to bring up to date")
+readme.write_text(new)

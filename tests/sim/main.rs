@@ -1,6 +1,7 @@
 //! The whole system in virtual time: see `world`.
 
 mod checks;
+mod doubled;
 mod grid;
 mod network;
 mod phone;

@@ -68,6 +68,8 @@ pub struct SimPhone {
     pub numbers: Vec<(u32, u16, u32)>,
     pub events_heard: usize,
     steps: VecDeque<(Step, How)>,
+    /// Tones that go out beside whatever else does, as gateways let them through.
+    tones: VecDeque<Option<u8>>,
     event_timestamp: u32,
     event_step: u16,
     sequence: u16,
@@ -93,6 +95,7 @@ impl SimPhone {
             numbers: Vec::new(),
             events_heard: 0,
             steps: VecDeque::new(),
+            tones: VecDeque::new(),
             event_timestamp: 0,
             event_step: 0,
             sequence: (seed >> 8) as u16,
@@ -111,6 +114,26 @@ impl SimPhone {
         }
     }
 
+    /// Sends one key both as tones in the audio and as a telephone-event, each after so many packets.
+    pub fn press_twice(&mut self, key: char, tone_after: usize, event_after: usize) {
+        let code = "0123456789*#ABCD".find(key).expect("a key") as u8;
+        self.tones.extend(vec![None; tone_after]);
+        self.tones.extend([Some(code); 5]);
+        self.steps
+            .extend(vec![(Step::Pause, How::InBand); event_after]);
+        self.steps.extend([(Step::Key(code), How::Event); 5]);
+        self.steps.extend([(Step::Pause, How::InBand); 20]);
+    }
+
+    /// A tone in the audio alone, after so many packets.
+    pub fn sound(&mut self, key: char, after: usize) {
+        let code = "0123456789*#ABCD".find(key).expect("a key") as u8;
+        self.tones.extend(vec![None; after]);
+        self.tones.extend([Some(code); 5]);
+        self.steps
+            .extend(vec![(Step::Pause, How::InBand); after + 10]);
+    }
+
     /// Its tone is on the way: not silent, not on hold, not pressing keys.
     pub fn is_speaking(&self) -> bool {
         self.alive && self.sending && self.remote.is_some() && self.steps.is_empty()
@@ -121,8 +144,17 @@ impl SimPhone {
         self.next_tick += FRAME_TIME;
         self.timestamp = self.timestamp.wrapping_add(FRAME as u32);
         let step = self.steps.pop_front();
+        let tone = self.tones.pop_front().flatten();
         if !self.alive || !self.sending || self.remote.is_none() {
             return Vec::new();
+        }
+        if let Some(tone) = tone {
+            let frame = self.key_frame(tone);
+            let mut packets = vec![self.audio(&frame)];
+            if let Some((Step::Key(code), How::Event)) = step {
+                packets.extend(self.event(code));
+            }
+            return packets;
         }
         match step {
             Some((Step::Key(code), How::Event)) if self.telephone_event => self.event(code),

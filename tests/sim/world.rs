@@ -326,6 +326,11 @@ impl World {
         }
     }
 
+    /// Sends a key by SIP INFO after so long.
+    pub fn press_info(&mut self, phone: PhoneId, key: char, after: Duration) {
+        self.after(after, Later::Key(phone, key));
+    }
+
     pub fn hang_up(&mut self, phone: PhoneId) {
         let Some(leg) = self.leg_of(phone) else {
             return;

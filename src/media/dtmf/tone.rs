@@ -116,6 +116,7 @@ pub struct ToneDetector {
     waiting: [i16; BLOCK],
     waited: usize,
     moments: PairMoments,
+    lines: Lines,
     hold: Option<Hold>,
     /// The key that was held last, and the sample at which it was there last.
     last: Option<(Pair, u64)>,
@@ -141,6 +142,9 @@ const SILENCE: f32 = 160.0 * 40.0 * 40.0;
 /// The share of the energy that the strongest pair must have for a closer look.
 const LEAST_SHARE: f32 = 0.20;
 
+/// Against three quarters of a window's pieces, what is a hole in it.
+const MUCH_WEAKER: f32 = 0.12;
+
 /// A key that comes back within this after it was there last was never let go.
 const CONTINUATION: u64 = 20 * 8;
 
@@ -157,6 +161,7 @@ impl ToneDetector {
             waiting: [0; BLOCK],
             waited: 0,
             moments: PairMoments::new(),
+            lines: Lines::new(),
             hold: None,
             last: None,
             watch: None,
@@ -308,9 +313,10 @@ impl ToneDetector {
             return None;
         }
         self.reach(pair, HAMMING_PIECES + 2);
-        let lines = Lines::new();
         let weighted = lines::weighted_energy(|back| self.energy(back));
-        let mut lines = lines.pass_the_gate(&self.moments, weighted)?;
+        if !self.lines.pass_the_gate(&self.moments, weighted) {
+            return None;
+        }
 
         let longest = match self.profile {
             Profile::Menu => MENU_WINDOWS[MENU_WINDOWS.len() - 1],
@@ -328,13 +334,13 @@ impl ToneDetector {
             if !self.may_begin(&whole) {
                 return None;
             }
-            let first = self.try_window(&mut lines, whole, &mut leaves);
+            let first = self.try_window(whole, &mut leaves);
             if let Verdict::Key(found) = first {
                 return Some(found);
             }
             if self.profile == Profile::Menu && n == 0 && matches!(first, Verdict::Unclean) {
                 let earlier = Window::whole(1, pieces);
-                if let Verdict::Key(found) = self.try_window(&mut lines, earlier, &mut 0.0) {
+                if let Verdict::Key(found) = self.try_window(earlier, &mut 0.0) {
                     return Some(found);
                 }
             }
@@ -346,7 +352,7 @@ impl ToneDetector {
                     0 => leaves_newest,
                     _ => 0.0,
                 };
-                if let Verdict::Key(found) = self.try_window(&mut lines, window, &mut leaves) {
+                if let Verdict::Key(found) = self.try_window(window, &mut leaves) {
                     return Some(found);
                 }
             }
@@ -358,7 +364,7 @@ impl ToneDetector {
     }
 
     /// Fits and judges one window. `leaves` is the least that it can leave, and then what it left.
-    fn try_window(&mut self, lines: &mut Lines, window: Window, leaves: &mut f64) -> Verdict {
+    fn try_window(&mut self, window: Window, leaves: &mut f64) -> Verdict {
         if !self.may_begin(&window) {
             return Verdict::Hopeless;
         }
@@ -372,14 +378,14 @@ impl ToneDetector {
         if *leaves * BOUND_SLACK > most {
             return Verdict::Hopeless;
         }
-        let offsets = lines.offsets(&self.moments, window.pieces);
+        let offsets = self.lines.offsets(&self.moments, window.pieces);
         match fit(&self.moments, window, offsets, energy, most) {
             Ok(fit) => {
                 *leaves = leaves.max(fit.residual);
                 if window.left_out != 0 && !is_trusted_with_holes(&fit) {
                     return Verdict::Unclean;
                 }
-                match self.judge(fit, lines) {
+                match self.judge(fit) {
                     Some(found) => Verdict::Key(found),
                     None => Verdict::Unclean,
                 }
@@ -414,11 +420,11 @@ impl ToneDetector {
         }
         self.reach(pair, ALARM_WINDOWS[ALARM_WINDOWS.len() - 1]);
         let weighted = lines::weighted_energy(|back| self.energy(back));
-        let Some(mut lines) = Lines::new().pass_the_gate(&self.moments, weighted) else {
+        if !self.lines.pass_the_gate(&self.moments, weighted) {
             return;
-        };
+        }
         for pieces in ALARM_WINDOWS {
-            let offsets = lines.offsets(&self.moments, pieces);
+            let offsets = self.lines.offsets(&self.moments, pieces);
             let energy = f64::from(self.newest_energy(pieces));
             let window = Window::whole(0, pieces);
             let fit = fit(&self.moments, window, offsets, energy, energy);
@@ -435,6 +441,8 @@ impl ToneDetector {
     fn reach(&mut self, pair: Pair, pieces: usize) {
         let samples = self.filtered.last(pieces * PIECE);
         self.moments.reach(pair, self.present, pieces, samples);
+        let block = self.present / (BLOCK / PIECE) as u64;
+        self.lines.follow(pair, block);
     }
 
     /// A window never begins in the key before.
@@ -448,11 +456,18 @@ impl ToneDetector {
     fn holes(&self, pieces: usize) -> u64 {
         let mut sorted = [0.0f32; LONGEST];
         let sorted = &mut sorted[..pieces];
+        let (mut weakest, mut strongest) = (f32::MAX, 0.0f32);
         for (n, energy) in sorted.iter_mut().enumerate() {
             *energy = self.energy(n);
+            weakest = weakest.min(*energy);
+            strongest = strongest.max(*energy);
+        }
+        // Nothing is weak against three quarters that is not so against the strongest.
+        if weakest >= MUCH_WEAKER * strongest {
+            return 0;
         }
         let (_, upper, _) = sorted.select_nth_unstable_by(pieces * 3 / 4, f32::total_cmp);
-        let least = 0.12 * *upper;
+        let least = MUCH_WEAKER * *upper;
         let weak = (0..pieces)
             .filter(|n| self.energy(*n) < least)
             .fold(0u64, |bits, n| bits | 1 << n);
@@ -472,14 +487,14 @@ impl ToneDetector {
         (left_out != 0 && window.kept() >= least).then_some(window)
     }
 
-    fn judge(&mut self, fit: Fit, lines: &mut Lines) -> Option<Found> {
+    fn judge(&mut self, fit: Fit) -> Option<Found> {
         if !is_possible(&fit) {
             return None;
         }
         let pair = self.moments.pair();
         self.reach(pair, REACH);
         let window = fit.window;
-        let beginning = lines.beginning(&self.moments, &window);
+        let beginning = self.lines.beginning(&self.moments, &window);
         let skipped = window.skipped * PIECE;
         let samples = window.samples();
         let around = Surroundings {

@@ -57,8 +57,9 @@ pub static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables {
 #[derive(Clone, Debug, Default)]
 pub struct Bank {
     memory: [f32; STEP],
-    /// Correlations of the last blocks, the newest first.
+    /// Correlations of the last blocks, a ring; the newest is at `newest`.
     blocks: [Lanes; WINDOW_BLOCKS],
+    newest: usize,
 }
 
 /// What the bank has to say of the newest block.
@@ -103,7 +104,7 @@ impl Bank {
         input: &[f32; BLOCK],
         output: &mut [f32; BLOCK],
     ) -> Survey {
-        self.blocks.rotate_right(1);
+        self.newest = (self.newest + 1) % WINDOW_BLOCKS;
         let mut survey = Survey {
             energy: [0.0; BLOCK / PIECE],
             power: [0.0; 8],
@@ -150,7 +151,8 @@ fn run(
         }
     }
     for lane in 0..16 {
-        bank.blocks[0][lane] = (sums[0][lane] + sums[1][lane]) + (sums[2][lane] + sums[3][lane]);
+        bank.blocks[bank.newest][lane] =
+            (sums[0][lane] + sums[1][lane]) + (sums[2][lane] + sums[3][lane]);
     }
 
     for (piece, energy) in output.chunks_exact(PIECE).zip(&mut survey.energy) {
@@ -164,8 +166,9 @@ fn run(
     }
 
     // Older blocks are turned forward to the newest and added.
-    let mut window = bank.blocks[WINDOW_BLOCKS - 1];
-    for block in bank.blocks[..WINDOW_BLOCKS - 1].iter().rev() {
+    let mut window = bank.blocks[(bank.newest + 1) % WINDOW_BLOCKS];
+    for later in 2..=WINDOW_BLOCKS {
+        let block = &bank.blocks[(bank.newest + later) % WINDOW_BLOCKS];
         let mut turned = [0.0f32; 16];
         for lane in 0..8 {
             let (re, im) = (window[lane], window[lane + 8]);

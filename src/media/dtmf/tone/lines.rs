@@ -3,9 +3,9 @@
 
 use crate::media::dtmf::tone::complex::Complex;
 use crate::media::dtmf::tone::fit::Window;
-use crate::media::dtmf::tone::grid::{BLOCK, PIECE, decibels};
+use crate::media::dtmf::tone::grid::{BLOCK, PIECE, Pair, decibels};
 use crate::media::dtmf::tone::moments::{
-    HAMMING, HAMMING_PIECES, HAMMING_SQUARES, HAMMING_SUM, PairMoments, REACH, hamming,
+    HAMMING, HAMMING_PIECES, HAMMING_SQUARES, HAMMING_SUM, HOP_TURNS, PairMoments, REACH, hamming,
 };
 
 /// Hops that can be looked back.
@@ -23,11 +23,20 @@ const LARGEST_ERROR: f64 = 0.04;
 /// No fit begins farther than this from the nominal frequency.
 const LARGEST_START: f64 = 0.045;
 
-/// The lines of one pair at one instant, worked out as far back as they were asked for.
+/// The lines of one pair, worked out as far back as they were asked for.
+#[derive(Clone, Debug)]
 pub struct Lines {
-    values: [[Complex; 2]; HOPS],
-    known: usize,
+    pair: Pair,
+    /// The newest block, by its number.
+    newest: u64,
+    values: Box<[[Complex; 2]; RING]>,
+    /// One bit for each value that is known, by its place.
+    known: u64,
 }
+
+/// Values are kept while they can be asked for; each block has the place of its number.
+const RING: usize = 64;
+const _: () = assert!(HOPS <= RING);
 
 /// How a key began.
 pub struct Beginning {
@@ -40,22 +49,38 @@ pub struct Beginning {
 impl Lines {
     pub fn new() -> Self {
         Self {
-            values: [[Complex::default(); 2]; HOPS],
+            pair: Pair { row: 0, column: 4 },
+            newest: 0,
+            values: Box::new([[Complex::default(); 2]; RING]),
             known: 0,
         }
     }
 
-    fn at(&mut self, moments: &PairMoments, hop: usize) -> [Complex; 2] {
-        while self.known <= hop {
-            self.values[self.known] = [0, 1].map(|tone| hamming(moments, self.known, tone));
-            self.known += 1;
+    /// Looks at this pair, up to the block of that number.
+    pub fn follow(&mut self, pair: Pair, block: u64) {
+        let fresh = block.saturating_sub(self.newest);
+        if pair != self.pair || fresh >= RING as u64 {
+            self.known = 0;
         }
-        self.values[hop]
+        for number in self.newest + 1..=self.newest + fresh.min(RING as u64) {
+            self.known &= !(1 << (number % RING as u64));
+        }
+        self.pair = pair;
+        self.newest = block;
+    }
+
+    fn at(&mut self, moments: &PairMoments, hop: usize) -> [Complex; 2] {
+        let place = (self.newest as usize).wrapping_sub(hop) % RING;
+        if self.known >> place & 1 == 0 {
+            self.values[place] = [0, 1].map(|tone| hamming(moments, hop, tone));
+            self.known |= 1 << place;
+        }
+        self.values[place]
     }
 
     /// Whether the newest 20 ms are two lines near a key. `energy` is that of the samples under the
     /// same window.
-    pub fn pass_the_gate(mut self, moments: &PairMoments, energy: f64) -> Option<Self> {
+    pub fn pass_the_gate(&mut self, moments: &PairMoments, energy: f64) -> bool {
         let newest = self.at(moments, 0);
         let scale = 2.0 / HAMMING_SUM;
         let amplitudes = newest.map(|value| value.power() * scale * scale);
@@ -65,12 +90,12 @@ impl Lines {
             .iter()
             .all(|power| *power >= LEAST_AMPLITUDE * LEAST_AMPLITUDE);
         if !loud || together < LEAST_SHARE * energy || !TWIST_DB.contains(&twist) {
-            return None;
+            return false;
         }
         let nominal = moments.pair().angular();
         let off = self.advance(moments, 1);
         let near = |tone: usize| off[tone].abs() <= LARGEST_ERROR * nominal[tone];
-        (near(0) && near(1)).then_some(self)
+        near(0) && near(1)
     }
 
     /// How far both frequencies are from the nominal ones over a window that ends now, in radians
@@ -94,15 +119,19 @@ impl Lines {
                 sums[tone] += newer[tone] * older[tone].conj();
             }
         }
-        sums.map(|sum| sum.phase() / BLOCK as f64)
+        let tones = self.pair.tones();
+        [0, 1].map(|tone| (sums[tone] * HOP_TURNS[tones[tone]]).phase() / BLOCK as f64)
     }
 
     /// Walks back from the start of a window to where the tones began.
     pub fn beginning(&mut self, moments: &PairMoments, window: &Window) -> Beginning {
         let first = (window.skipped + window.pieces - HAMMING_PIECES) / 2;
         let last = (first + FARTHEST).min(HOPS - 1);
-        self.at(moments, last);
-        let power = |hop: usize, tone: usize| self.values[hop][tone].power();
+        let mut powers = [[0.0; 2]; HOPS];
+        for (hop, powers) in powers[..=last].iter_mut().enumerate() {
+            *powers = self.at(moments, hop).map(|value| value.power());
+        }
+        let power = |hop: usize, tone: usize| powers[hop][tone];
         let fallen = |tone: usize, by: f64| {
             let strongest = (0..=first).map(|hop| power(hop, tone));
             let least = strongest.fold(0.0, f64::max) / by;

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 use multiversion::multiversion;
 
 use crate::media::dtmf::tone::complex::Complex;
-use crate::media::dtmf::tone::grid::{PIECE, Pair, TONES_HZ, angular};
+use crate::media::dtmf::tone::grid::{BLOCK, PIECE, Pair, TONES_HZ, angular};
 
 /// Pieces that can be looked back: 240 ms.
 pub const REACH: usize = 96;
@@ -158,10 +158,11 @@ fn run(
 }
 
 /// One value in each hop of 5 ms: the correlation of the tone, at its nominal frequency, with a
-/// Hamming window of 20 ms. Its phase runs on from hop to hop, so the advance between two tells how
-/// far the frequency is off.
+/// Hamming window of 20 ms. Its phase is that at the window's end, so the advance from one hop to the
+/// next, less [`HOP_TURNS`], tells how far the frequency is off; and a value stays what it is as
+/// hops go by.
 pub fn hamming(moments: &PairMoments, hop: usize, tone: usize) -> Complex {
-    let turns = &TURNS[moments.pair().tones()[tone]][2 * hop..];
+    let turns = &TURNS[moments.pair().tones()[tone]];
     let mut sum = Complex::default();
     for (n, (weights, turn)) in HAMMING.iter().zip(turns).enumerate() {
         let piece = moments.piece(2 * hop + n, tone);
@@ -174,10 +175,14 @@ pub fn hamming(moments: &PairMoments, hop: usize, tone: usize) -> Complex {
     sum
 }
 
-/// What turns the pieces back to the present, for each tone.
-static TURNS: LazyLock<[[Complex; REACH]; 8]> = LazyLock::new(|| {
+/// What turns the pieces of a window to its end, for each tone.
+static TURNS: LazyLock<[[Complex; HAMMING_PIECES]; 8]> = LazyLock::new(|| {
     TONES_HZ.map(|hz| std::array::from_fn(|back| Complex::turn(-angular(hz) * centre(back))))
 });
+
+/// What takes the nominal advance over a hop out again, for each tone.
+pub static HOP_TURNS: LazyLock<[Complex; 8]> =
+    LazyLock::new(|| TONES_HZ.map(|hz| Complex::turn(-angular(hz) * BLOCK as f64)));
 
 /// Pieces in the window of [`hamming`].
 pub const HAMMING_PIECES: usize = 8;
