@@ -104,8 +104,8 @@ async fn a_number_of_another_and_what_is_no_number_are_refused() {
 /// before it ended.
 fn heard_code(line: &Line) -> String {
     let heard = line.media.heard().samples;
-    let prompt = |stem: &str| prompt_samples(&share(), stem).unwrap();
-    let digits = DIGITS.map(|digit| prompt(digit));
+    let prompt = |stem: &str| prompt_samples(share(), stem).unwrap();
+    let digits = DIGITS.map(&prompt);
     let begins = prompt("code-is");
     let found = find(&heard[..heard.len().min(6 * RATE_HZ)], &begins);
     assert!(found.heard(), "the code is announced");
