@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::client::{Client, text_of};
+use crate::listing::wait_for_call;
 use crate::stream::{Stream, Told};
 use crate::world::World;
 
@@ -172,7 +173,9 @@ async fn a_watched_agents_call_is_told_once_with_the_way_to_listen() {
     );
     // Neither a hold nor a supervisor makes it another call.
     talk.customer.reinvite("sendonly").await.unwrap();
+    wait_for_call(&mia, |call| call["on_hold"] == true).await;
     talk.customer.reinvite("sendrecv").await.unwrap();
+    wait_for_call(&mia, |call| call["on_hold"] == false).await;
     let (_, line) = world.listen(&mia, &talk.id).await;
     line.hang_up().await.unwrap();
     talk.customer.hang_up().await.unwrap();

@@ -191,7 +191,7 @@ async fn an_organisation_that_does_not_supervise_answers_9003() {
     world.stop();
 }
 
-async fn wait_for_call(client: &Client, wanted: impl Fn(&Value) -> bool) {
+pub async fn wait_for_call(client: &Client, wanted: impl Fn(&Value) -> bool) {
     for _ in 0..3000 {
         if calls(client, "").await.first().is_some_and(&wanted) {
             return;
