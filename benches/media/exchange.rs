@@ -76,7 +76,7 @@ impl Exchange {
                 let socket = Fleet::socket_of(side, 3 * call + side);
                 self.fleet.add(socket, expected);
             }
-            let number = format!("+35850{:07}", 1_000_000 + call);
+            let number = customer_phone(call);
             let extension = (FIRST_EXTENSION + call).to_string();
             let dialog = self.dialog(CUSTOMER, 3 * call + CUSTOMER, &number, &extension)?;
             self.by_call_id
@@ -169,6 +169,32 @@ impl Exchange {
         Ok(Dialog::new(self.made, phone, from, to, local, self.service))
     }
 
+    /// Another call in the place of one that was refused.
+    fn renew(&mut self, key: Key) -> anyhow::Result<()> {
+        let (from, to, phone) = match key {
+            Key::Customer(call) => (
+                customer_phone(call),
+                (FIRST_EXTENSION + call).to_string(),
+                3 * call + CUSTOMER,
+            ),
+            Key::Supervisor(call) => (
+                stage::supervisor_phone(call),
+                SUPERVISING_NUMBER.to_owned(),
+                3 * call + SUPERVISOR,
+            ),
+        };
+        if let Some(refused) = self.by_key(key).map(|dialog| dialog.call_id()) {
+            self.by_call_id.remove(&refused);
+        }
+        let dialog = self.dialog(side_of(key), phone, &from, &to)?;
+        self.by_call_id.insert(dialog.call_id(), key);
+        match key {
+            Key::Customer(call) => self.customers[call] = dialog,
+            Key::Supervisor(call) => self.supervisors[call] = Some(dialog),
+        }
+        Ok(())
+    }
+
     fn place(&mut self, mut waiting: Vec<Key>) -> anyhow::Result<()> {
         let limit = Instant::now() + LIMIT;
         let mut calling: Vec<Key> = Vec::new();
@@ -178,6 +204,11 @@ impl Exchange {
             for key in calling.drain(..) {
                 match self.by_key(key).map(|dialog| dialog.state) {
                     Some(State::Calling) => left.push(key),
+                    // A service that is busy says so, and is asked again.
+                    Some(State::Refused(503)) => {
+                        self.renew(key)?;
+                        waiting.push(key);
+                    }
                     Some(State::Refused(status)) => bail!("{key:?} was refused with {status}"),
                     Some(State::Over) | None => bail!("{key:?} ended while others were set up"),
                     Some(State::Idle | State::Talking | State::Leaving) => {}
@@ -324,6 +355,10 @@ impl Exchange {
             Key::Supervisor(call) => self.supervisors.get_mut(call)?.as_mut(),
         }
     }
+}
+
+fn customer_phone(call: usize) -> String {
+    format!("+35850{:07}", 1_000_000 + call)
 }
 
 fn side_of(key: Key) -> usize {
