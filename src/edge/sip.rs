@@ -260,7 +260,9 @@ impl SipHandle {
             }
             return;
         };
-        if let Err(mpsc::error::TrySendError::Full(_)) = mailbox.try_send(Mail::Command(command)) {
+        if let Err(mpsc::error::TrySendError::Full(_)) =
+            mailbox.try_send(Mail::Command(Box::new(command)))
+        {
             tracing::error!(%leg, "a leg does not read its mail: a command is lost");
         }
     }

@@ -188,7 +188,7 @@ impl Ringing {
     async fn run(mut self) {
         loop {
             let next = match self.leg.next().await {
-                Mail::Command(command) => self.obey(command).await,
+                Mail::Command(command) => self.obey(*command).await,
                 Mail::News { transaction, news } if transaction == self.invite.id => match news {
                     News::Cancelled => {
                         self.reject(487, None);
@@ -217,8 +217,7 @@ impl Ringing {
         };
         Session::new(self.leg, self.dialog, None)
             .waiting_for_ack(unacknowledged)
-            .run()
-            .await;
+            .start();
     }
 
     async fn obey(&mut self, command: SignalCommand) -> Next {

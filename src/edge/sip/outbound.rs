@@ -106,7 +106,7 @@ impl Dialling {
             let mail = self.leg.next_within(self.wait()).await;
             let next = match mail {
                 None => self.time_is_up().await,
-                Some(Mail::Command(command)) => self.obey(command).await,
+                Some(Mail::Command(command)) => self.obey(*command).await,
                 Some(Mail::News { transaction, news }) => self.hear(transaction, news).await,
                 Some(Mail::Request(mut transaction)) => {
                     // The callee in its early dialog. A BYE has no business there (§15).
@@ -145,8 +145,7 @@ impl Dialling {
         let account = self.branches[winner].account.clone();
         Session::new(self.leg, dialog, account)
             .made_by(self.branches, winner)
-            .run()
-            .await;
+            .start();
     }
 
     fn wait(&self) -> Duration {

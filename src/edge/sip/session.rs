@@ -127,12 +127,18 @@ impl Session {
         }
     }
 
-    pub async fn run(mut self) {
+    /// Runs by itself from here on: what the set-up of the leg held is free.
+    pub fn start(self) {
+        tokio::spawn(self.run());
+    }
+
+    async fn run(mut self) {
         loop {
+            // A leg waits nearly all its life, and what it does with a letter is not kept meanwhile.
             let next = match self.leg.next().await {
-                Mail::Command(command) => self.obey(command).await,
-                Mail::Request(transaction) => self.request(*transaction).await,
-                Mail::News { transaction, news } => self.hear(transaction, news).await,
+                Mail::Command(command) => Box::pin(self.obey(*command)).await,
+                Mail::Request(transaction) => Box::pin(self.request(*transaction)).await,
+                Mail::News { transaction, news } => Box::pin(self.hear(transaction, news)).await,
             };
             if next == Next::Over {
                 return;
