@@ -289,9 +289,10 @@ impl Driver {
 
     /// Carries out what follows from an input, and from what itself follows from that.
     fn follow(&mut self, now: Instant) {
-        self.shown.stale = true;
         let mut next = VecDeque::new();
         loop {
+            // An answer on the way shows the service as it is then; what follows it is shown too.
+            self.shown.stale = true;
             while let Some(output) = self.switchboard.poll_output() {
                 next.extend(self.carry_out(now, output));
             }
