@@ -19,7 +19,10 @@
     if (body !== undefined) headers['Content-Type'] = 'application/json';
     let answer;
     try {
-      answer = await fetch(`/api/v1/${path}`, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+      const sent = body === undefined ? undefined : JSON.stringify(body);
+      // What was pressed is done, though the page be left before the answer. 64 KiB may be kept so.
+      const keepalive = (sent?.length ?? 0) < 20000;
+      answer = await fetch(`/api/v1/${path}`, { method, headers, body: sent, keepalive });
     } catch {
       throw new Error(words('no_connection'));
     }
@@ -483,7 +486,9 @@
     async remove(button) {
       if (!await sure(button)) return;
       await api('DELETE', button.dataset.path);
-      everything();
+      // A list that is not kept live is asked for again.
+      if (button.closest('[data-live]')) everything();
+      else location.reload();
     },
   };
 

@@ -49,7 +49,6 @@ async fn a_contact_names_the_customer_and_an_agent_is_added_on_the_page() {
     browser.until_text("#p-206", "Oona").await;
     browser.click("#p-206 [data-do=remove]").await;
     browser.click("#sure button[type=submit]").await;
-    browser.open("/people").await;
     browser.until_gone("#p-206").await;
 
     browser.open("/contacts").await;
