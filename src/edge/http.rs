@@ -16,6 +16,7 @@ pub mod help_requests;
 pub mod login;
 pub mod phone;
 pub mod refusal;
+pub mod refusals;
 pub mod reports;
 pub mod scope;
 pub mod sessions;

@@ -21,7 +21,8 @@ use utoipa_axum::routes;
 
 use crate::edge::clock;
 use crate::edge::http::Web;
-use crate::edge::http::refusal::{Refusal, RefusalBody};
+use crate::edge::http::refusal::Refusal;
+use crate::edge::http::refusals::OfAdministration;
 use crate::edge::http::viewer::AdministratorViewer;
 use crate::edge::people::import::LineError;
 use crate::edge::people::{EditError, Organisation, People, Wish};
@@ -51,9 +52,7 @@ pub fn routes() -> OpenApiRouter<Web> {
     tag = "administration",
     responses(
         (status = 204, description = "in force"),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn reload(

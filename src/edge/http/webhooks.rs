@@ -17,6 +17,7 @@ use crate::edge::http::Web;
 use crate::edge::http::asking::Named;
 use crate::edge::http::events::event::Name;
 use crate::edge::http::refusal::{Body, Parameters, Refusal, RefusalBody};
+use crate::edge::http::refusals::OfAdministration;
 use crate::edge::http::time::rfc3339;
 use crate::edge::http::viewer::AdministratorViewer;
 use crate::edge::store::webhooks as stored;
@@ -130,9 +131,7 @@ pub struct After {
     tag = "webhooks",
     responses(
         (status = 200, description = "the webhooks, oldest first", body = Webhooks),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn list(
@@ -165,11 +164,9 @@ pub async fn list(
     responses(
         (status = 201, description = "added", body = AddedWebhook),
         (status = 400, description = "not JSON, or an address, a secret, an event or an organisation that is none", body = RefusalBody),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 409, description = "there are too many", body = RefusalBody),
         (status = 413, description = "too large", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn add(
@@ -234,10 +231,8 @@ pub async fn add(
     params(("id" = String, Path, description = "the webhook")),
     responses(
         (status = 204, description = "removed"),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such webhook", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn remove(
@@ -262,10 +257,8 @@ pub async fn remove(
     params(("id" = String, Path, description = "the webhook")),
     responses(
         (status = 200, description = "it was tried", body = Pinged),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such webhook", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn ping(
@@ -302,10 +295,8 @@ pub async fn ping(
     responses(
         (status = 200, description = "the dead letters", body = DeadLetters),
         (status = 400, description = "an id that is none", body = RefusalBody),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such webhook", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn dead_letters(
@@ -344,10 +335,8 @@ pub async fn dead_letters(
     ),
     responses(
         (status = 202, description = "it waits to be delivered"),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such webhook or dead letter", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn resend(

@@ -16,6 +16,7 @@ use crate::edge::http::admin::{
 };
 use crate::edge::http::asking::Segments;
 use crate::edge::http::refusal::{Body, Refusal, RefusalBody, Whole};
+use crate::edge::http::refusals::OfAdministration;
 use crate::edge::http::viewer::AdministratorViewer;
 use crate::edge::people::import::{self, Taken};
 use crate::edge::people::{Agent, EditError};
@@ -88,10 +89,8 @@ impl AgentEntry {
     params(("organisation" = String, Path, description = "its id")),
     responses(
         (status = 200, description = "in the order of their extensions", body = AgentList),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such organisation", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn list(
@@ -119,10 +118,8 @@ pub async fn list(
     ),
     responses(
         (status = 200, description = "the agent", body = AgentEntry),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such agent", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn show(
@@ -150,11 +147,9 @@ pub async fn show(
         (status = 200, description = "changed", body = AgentEntry),
         (status = 201, description = "made", body = AgentEntry),
         (status = 400, description = "a field that is wrong, by its name", body = RefusalBody),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such organisation", body = RefusalBody),
         (status = 413, description = "too large", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn put(
@@ -195,11 +190,9 @@ pub async fn put(
     ),
     responses(
         (status = 204, description = "removed"),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such agent", body = RefusalBody),
         (status = 409, description = "a supervisor is the same person", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn remove(
@@ -227,11 +220,9 @@ pub async fn remove(
     responses(
         (status = 200, description = "what it came to", body = ImportResult),
         (status = 400, description = "not a list; the line and the column say where", body = RefusalBody),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such organisation", body = RefusalBody),
         (status = 413, description = "too large", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn take_list(

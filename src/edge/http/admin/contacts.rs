@@ -13,6 +13,7 @@ use crate::edge::http::Web;
 use crate::edge::http::admin::{ImportResult, MAX_LIST, put_status};
 use crate::edge::http::asking::Segments;
 use crate::edge::http::refusal::{Body, Parameters, Refusal, RefusalBody, Whole};
+use crate::edge::http::refusals::OfAdministration;
 use crate::edge::http::viewer::AdministratorViewer;
 use crate::edge::people::{self, NUMBER, import, is_name};
 use crate::edge::store::audit::Row;
@@ -72,10 +73,8 @@ pub struct AskedOfList {
     responses(
         (status = 200, description = "a page of contacts", body = ContactList),
         (status = 400, description = "not a name or not a page", body = RefusalBody),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such organisation", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn list(
@@ -117,12 +116,10 @@ pub async fn list(
         (status = 200, description = "it was there", body = Contact),
         (status = 201, description = "made", body = Contact),
         (status = 400, description = "a field that is wrong, by its name", body = RefusalBody),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such organisation", body = RefusalBody),
         (status = 409, description = "too many contacts", body = RefusalBody),
         (status = 413, description = "too large", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn put(
@@ -160,10 +157,8 @@ pub async fn put(
     responses(
         (status = 204, description = "forgotten"),
         (status = 400, description = "not a number", body = RefusalBody),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such contact", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn remove(
@@ -196,12 +191,10 @@ pub async fn remove(
     responses(
         (status = 200, description = "what it came to", body = ImportResult),
         (status = 400, description = "not a list; the line and the column say where", body = RefusalBody),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such organisation", body = RefusalBody),
         (status = 409, description = "too many contacts", body = RefusalBody),
         (status = 413, description = "too large", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn take_list(

@@ -15,6 +15,7 @@ use utoipa_axum::routes;
 use crate::edge::clock;
 use crate::edge::http::Web;
 use crate::edge::http::refusal::{Parameters, Refusal, RefusalBody};
+use crate::edge::http::refusals::OfAdministration;
 use crate::edge::http::sign_ins::Suspect;
 use crate::edge::http::time::rfc3339;
 use crate::edge::http::viewer::AdministratorViewer;
@@ -55,9 +56,7 @@ pub struct Asked {
     tag = "administration",
     responses(
         (status = 200, description = "the locks", body = BanList),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn list(State(web): State<Web>, _: AdministratorViewer) -> Json<BanList> {
@@ -79,10 +78,8 @@ pub async fn list(State(web): State<Web>, _: AdministratorViewer) -> Json<BanLis
     responses(
         (status = 204, description = "lifted"),
         (status = 400, description = "neither a user nor an address", body = RefusalBody),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "there is no such lock", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn lift(

@@ -13,6 +13,7 @@ use crate::edge::http::Web;
 use crate::edge::http::admin::{self, edit, given, put_status, text};
 use crate::edge::http::asking::Segments;
 use crate::edge::http::refusal::{Body, Refusal, RefusalBody};
+use crate::edge::http::refusals::OfAdministration;
 use crate::edge::http::viewer::AdministratorViewer;
 use crate::edge::people::Organisation;
 use crate::wire::document::Table;
@@ -77,10 +78,8 @@ impl PoolEntry {
     params(("organisation" = String, Path, description = "its id")),
     responses(
         (status = 200, description = "in the order of their names", body = PoolList),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such organisation", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn list(
@@ -108,10 +107,8 @@ pub async fn list(
     ),
     responses(
         (status = 200, description = "the pool", body = PoolEntry),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such pool", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn show(
@@ -139,11 +136,9 @@ pub async fn show(
         (status = 200, description = "changed", body = PoolEntry),
         (status = 201, description = "made", body = PoolEntry),
         (status = 400, description = "a field that is wrong, by its name", body = RefusalBody),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such organisation", body = RefusalBody),
         (status = 413, description = "too large", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn put(
@@ -182,11 +177,9 @@ pub async fn put(
     ),
     responses(
         (status = 204, description = "removed"),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such pool", body = RefusalBody),
         (status = 409, description = "it still has agents or supervisors", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn remove(

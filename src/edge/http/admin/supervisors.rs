@@ -12,6 +12,7 @@ use crate::edge::http::Web;
 use crate::edge::http::admin::{self, SecretField, edit, given, put_status, text};
 use crate::edge::http::asking::Segments;
 use crate::edge::http::refusal::{Body, Refusal, RefusalBody};
+use crate::edge::http::refusals::OfAdministration;
 use crate::edge::http::viewer::AdministratorViewer;
 use crate::edge::people::{Supervisor, SupervisorWishes};
 use crate::wire::document::{Given, Table};
@@ -108,10 +109,8 @@ impl SupervisorEntry {
     params(("organisation" = String, Path, description = "its id")),
     responses(
         (status = 200, description = "in the order of their user names", body = SupervisorList),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such organisation", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn list(
@@ -139,10 +138,8 @@ pub async fn list(
     ),
     responses(
         (status = 200, description = "the supervisor", body = SupervisorEntry),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such supervisor", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn show(
@@ -170,11 +167,9 @@ pub async fn show(
         (status = 200, description = "changed", body = SupervisorEntry),
         (status = 201, description = "made", body = SupervisorEntry),
         (status = 400, description = "a field that is wrong, by its name", body = RefusalBody),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such organisation", body = RefusalBody),
         (status = 413, description = "too large", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn put(
@@ -210,10 +205,8 @@ pub async fn put(
     ),
     responses(
         (status = 204, description = "removed"),
-        (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not an administrator", body = RefusalBody),
         (status = 404, description = "no such supervisor", body = RefusalBody),
-        (status = 503, description = "the database does not answer", body = RefusalBody),
+        OfAdministration,
     ),
 )]
 pub async fn remove(
