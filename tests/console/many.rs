@@ -1,6 +1,7 @@
 //! The page of a busy floor: five hundred calls, without their sound.
 
 use std::fmt::Write as _;
+use std::io::Read as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +30,8 @@ use crate::scene::{Folder, share};
 
 const CALLS: u64 = 500;
 const PASSWORD: &str = "five-hundred";
+/// What a page may weigh on its way, in bytes.
+const MAX_PAGE: usize = 150_000;
 /// How often each page is asked for.
 const TIMES: usize = 40;
 
@@ -82,9 +85,58 @@ async fn five_hundred_calls_are_one_page_and_a_changed_row_is_asked_for_alone() 
     let row = get("/", Some("1f4")).await;
     assert_eq!(row.matches("<tr id=\"c-").count(), 1);
     assert!(row.len() < 30_000, "{} bytes for a row", row.len());
-    get("/agents", None).await;
-    get("/supervising", None).await;
-    get("/help", None).await;
+    for path in [
+        "/",
+        "/agents",
+        "/supervising",
+        "/help",
+        "/reports",
+        "/audit",
+    ] {
+        let page = get(path, None).await;
+        let request = client
+            .get(format!("http://{home}{path}"))
+            .bearer_auth(&token)
+            .header("Accept-Encoding", "br;q=0.5, gzip");
+        let answer = request.send().await.expect("an answer");
+        assert_eq!(answer.headers()["content-encoding"], "gzip", "{path}");
+        let varies = answer.headers().get_all("vary").iter();
+        let varies: Vec<_> = varies.map(|value| value.to_str().expect("text")).collect();
+        assert!(
+            varies.join(",").to_lowercase().contains("accept-encoding"),
+            "{path}: {varies:?}"
+        );
+        let sent = answer.bytes().await.expect("bytes");
+        println!("{path}: {} bytes on the way", sent.len());
+        assert!(sent.len() < MAX_PAGE, "{path}: {} bytes", sent.len());
+        let mut text = String::new();
+        flate2::read::GzDecoder::new(&sent[..])
+            .read_to_string(&mut text)
+            .expect("a page");
+        let rows = |page: &str| page.matches("<tr id=").count();
+        assert_eq!(rows(&text), rows(&page), "{path}");
+        assert!(text.trim_end().ends_with("</html>"), "{path}");
+    }
+    // Events are not held back for others to come with them.
+    let stream = client
+        .get(format!("http://{home}/api/v1/events"))
+        .bearer_auth(&token)
+        .header("Accept-Encoding", "gzip")
+        .send()
+        .await
+        .expect("an answer");
+    assert_eq!(stream.headers()["content-type"], "text/event-stream");
+    assert!(!stream.headers().contains_key("content-encoding"));
+    // What a browser keeps for ever it may still keep.
+    let script = whole.split("src=\"").nth(1).expect("a script");
+    let script = script.split('"').next().expect("its path");
+    let request = client
+        .get(format!("http://{home}{script}"))
+        .header("Accept-Encoding", "gzip");
+    let answer = request.send().await.expect("an answer");
+    assert_eq!(answer.headers()["content-encoding"], "gzip");
+    let kept = answer.headers()["cache-control"].to_str().expect("text");
+    assert!(kept.contains("immutable"), "{kept}");
 }
 
 /// A service of which only the HTTP side is there, and a snapshot of many calls.
