@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crate::control::call::Side;
 use crate::control::leg::{Departure, Handshake, LegState, Way};
 use crate::control::negotiation::{Exchange, NotAcceptable, Purpose, formats_of};
-use crate::control::output::SignalCommand;
+use crate::control::output::{Notice, SignalCommand};
 use crate::control::switchboard::{RELEASE_BACKSTOP, Switchboard};
 use crate::control::timers::{Owner, Timer};
 use crate::id::{CallId, LegId, RequestId};
@@ -512,6 +512,7 @@ impl Switchboard {
             // Who is held has a right to silence; the watchdog begins anew for both.
             self.watch(id);
             self.mix(id);
+            self.notify_call(id, Notice::CallChanged);
         }
         self.entertain(id);
     }

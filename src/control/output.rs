@@ -151,6 +151,8 @@ pub enum Notice {
     CallAnswered(CallView),
     /// The call goes on with another agent, or with somebody who is none.
     CallTransferred(CallView),
+    /// A party has put the other one on hold, or has taken them back.
+    CallChanged(CallView),
     CallEnded(CallId),
     /// A supervisor's phones ring, or a supervisor who dialled in has joined.
     SessionStarted(SessionView),

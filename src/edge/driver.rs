@@ -31,6 +31,8 @@ const PUBLISH_EVERY: Duration = Duration::from_millis(20);
 const PUBLISH_SHARE: u32 = 50;
 /// No reader waits longer than this.
 const PUBLISH_AT_LEAST_EVERY: Duration = Duration::from_millis(250);
+/// Notices that wait to be told with what is shown next. Beyond it readers are shown it at once.
+const MAX_UNTOLD: usize = 256;
 /// How often the media threads are looked after.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Operators who wait for an answer. Beyond it they are told that the service is busy.
@@ -88,6 +90,8 @@ struct Shown {
     stale: bool,
     /// The earliest time at which they are shown it again.
     again_at: Instant,
+    /// What has happened since: told once it can be seen, so that who is told and looks finds it.
+    untold: Vec<Notice>,
 }
 
 /// What ended the driver.
@@ -134,6 +138,7 @@ impl Driver {
             shown: Shown {
                 stale: true,
                 again_at: clock::now(),
+                untold: Vec::new(),
             },
         }
     }
@@ -141,6 +146,7 @@ impl Driver {
     /// Works until `wishes` is closed, or until a part without which there are no calls ends.
     pub async fn run(mut self) -> (Remains, Result<(), DriverError>) {
         let result = self.work().await;
+        self.show(clock::now());
         let remains = Remains {
             media: self.media,
             recorder: self.recorder,
@@ -266,6 +272,7 @@ impl Driver {
                 self.sip.set_directory(directory.clone());
                 self.handle(Input::Directory(directory));
                 if let Some(waiting) = in_force {
+                    self.show(clock::now());
                     // Who waited may have gone.
                     let _ = waiting.send(());
                 }
@@ -336,7 +343,7 @@ impl Driver {
                     let _ = waiting.send(reply);
                 }
             }
-            Output::Notify(notice) => self.tell(notice),
+            Output::Notify(notice) => self.tell(now, notice),
         }
         None
     }
@@ -370,7 +377,7 @@ impl Driver {
         });
     }
 
-    fn tell(&self, notice: Notice) {
+    fn tell(&mut self, now: Instant, notice: Notice) {
         match &notice {
             Notice::RoleChanged { took, .. } => self.metrics.role_change(*took),
             Notice::DigitCounted(source) => self.metrics.digit(*source),
@@ -378,14 +385,18 @@ impl Driver {
             Notice::CallStarted(_)
             | Notice::CallAnswered(_)
             | Notice::CallTransferred(_)
+            | Notice::CallChanged(_)
             | Notice::CallEnded(_)
             | Notice::SessionStarted(_)
             | Notice::SessionMoved(_)
             | Notice::SessionEnded(_)
             | Notice::HelpChanged(_) => {}
         }
-        // Nobody may be listening.
-        let _ = self.inboxes.live.notices.send(notice);
+        self.shown.untold.push(notice);
+        self.shown.stale = true;
+        if self.shown.untold.len() >= MAX_UNTOLD {
+            self.show(now);
+        }
     }
 
     /// Shows readers the service, if it changed since they last saw it.
@@ -408,9 +419,11 @@ impl Driver {
         self.inboxes.live.snapshots.send_replace(Arc::new(snapshot));
         let took = clock::now().saturating_duration_since(begun);
         let pause = (took * PUBLISH_SHARE).clamp(PUBLISH_EVERY, PUBLISH_AT_LEAST_EVERY);
-        self.shown = Shown {
-            stale: false,
-            again_at: now + pause,
-        };
+        self.shown.stale = false;
+        self.shown.again_at = now + pause;
+        for notice in self.shown.untold.drain(..) {
+            // Nobody may be listening.
+            let _ = self.inboxes.live.notices.send(notice);
+        }
     }
 }

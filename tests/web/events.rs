@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use crate::client::{Client, text_of};
-use crate::listing::wait_for_call;
 use crate::stream::{Stream, Told};
 use crate::world::World;
 
@@ -26,6 +25,7 @@ async fn a_call_its_sessions_and_its_requests_are_told_to_those_in_scope_and_to_
         "direction",
         "from",
         "to",
+        "answered_at",
         "sessions",
         "help_wanted",
     ] {
@@ -172,10 +172,14 @@ async fn a_watched_agents_call_is_told_once_with_the_way_to_listen() {
         "800"
     );
     // Neither a hold nor a supervisor makes it another call.
-    talk.customer.reinvite("sendonly").await.unwrap();
-    wait_for_call(&mia, |call| call["on_hold"] == true).await;
-    talk.customer.reinvite("sendrecv").await.unwrap();
-    wait_for_call(&mia, |call| call["on_hold"] == false).await;
+    for (direction, on_hold) in [("sendonly", true), ("sendrecv", false)] {
+        talk.customer.reinvite(direction).await.unwrap();
+        let changed = mias.next_named("call.changed").await;
+        assert_eq!(changed.data["on_hold"], on_hold, "{direction}");
+        // Who is told and looks finds it.
+        let listed = mia.get("/api/v1/calls").await.expect(200);
+        assert_eq!(listed["calls"][0]["on_hold"], on_hold, "{listed}");
+    }
     let (_, line) = world.listen(&mia, &talk.id).await;
     line.hang_up().await.unwrap();
     talk.customer.hang_up().await.unwrap();

@@ -24,6 +24,7 @@ use crate::edge::http::time::rfc3339;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Name {
     CallStarted,
+    CallChanged,
     CallEnded,
     SessionStarted,
     SessionRole,
@@ -37,8 +38,9 @@ pub enum Name {
 }
 
 impl Name {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Name::CallStarted,
+        Name::CallChanged,
         Name::CallEnded,
         Name::SessionStarted,
         Name::SessionRole,
@@ -54,6 +56,7 @@ impl Name {
     pub fn text(self) -> &'static str {
         match self {
             Name::CallStarted => "call.started",
+            Name::CallChanged => "call.changed",
             Name::CallEnded => "call.ended",
             Name::SessionStarted => "session.started",
             Name::SessionRole => "session.role",

@@ -58,6 +58,7 @@ impl Model {
         let drafted = match notice {
             Notice::CallAnswered(view) => vec![self.started(picture, view, contact)],
             Notice::CallTransferred(view) => return self.moved(picture, view, contact),
+            Notice::CallChanged(view) => vec![self.changed(picture, view)],
             Notice::CallEnded(id) => vec![self.call_ended(picture, id)],
             Notice::SessionStarted(view)
             | Notice::SessionMoved(view)
@@ -205,6 +206,17 @@ impl Model {
         });
         let started = self.started(picture, view, contact);
         lost.into_iter().chain(started).collect()
+    }
+
+    /// What is told of a call is not what it was. A transfer is told as one.
+    fn changed(&mut self, picture: Picture<'_>, view: CallView) -> Option<Draft> {
+        let id = view.id;
+        let known = self.calls.get_mut(&id)?;
+        if known.view == view {
+            return None;
+        }
+        known.view = view;
+        self.call(picture, Name::CallChanged, id)
     }
 
     fn call_ended(&mut self, picture: Picture<'_>, id: CallId) -> Option<Draft> {

@@ -61,6 +61,32 @@ fn a_call_that_goes_to_another_agent_ends_for_some_and_starts_for_others() {
 }
 
 #[test]
+fn a_hold_is_told_once_and_only_of_a_call_that_is_known() {
+    let mut model = Model::default();
+    let talking = call("204");
+    let held = CallView {
+        on_hold: true,
+        ..talking.clone()
+    };
+    let unknown = take(&mut model, Notice::CallChanged(held.clone()));
+    take(&mut model, Notice::CallAnswered(talking.clone()));
+
+    let told = [held.clone(), held, talking]
+        .map(|view| take(&mut model, Notice::CallChanged(view)))
+        .concat();
+
+    assert!(unknown.is_empty());
+    assert_eq!(names(&told), ["call.changed", "call.changed"]);
+    assert_eq!(seen_by("mia", &told).len(), 2);
+    assert!(seen_by("sam", &told).is_empty());
+    let on_hold = told.iter().map(|draft| match &draft.data {
+        Data::Call(row) => row.on_hold,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(on_hold.collect::<Vec<_>>(), [true, false]);
+}
+
+#[test]
 fn a_session_starts_once_changes_and_ends_once() {
     let mut model = Model::default();
     take(&mut model, Notice::CallAnswered(call("204")));
