@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::control::callback::Callback;
 use crate::control::help::HelpRequest;
-use crate::control::snapshot::{SessionState, SessionView};
+use crate::control::snapshot::{LockView, SessionState, SessionView};
 use crate::id::{CallId, HelpId, LegId, RecordId, SessionId};
 
 /// Wrong PINs in a row that lock a supervisor out on a trunk.
@@ -101,6 +101,28 @@ impl Desk {
         self.tries.remove(&(owner.clone(), trunk.cloned()));
     }
 
+    /// Supervisors whose PIN is not looked at any more, and until when. A lock that is over stays
+    /// until the next try.
+    pub fn locks(&self) -> impl Iterator<Item = LockView> {
+        let locked = |(_, tries): &(&Line, &Tries)| tries.wrong >= PIN_TRIES;
+        let locked = self.tries.iter().filter(locked);
+        locked.map(|((owner, trunk), tries)| LockView {
+            organisation: owner.0.clone(),
+            supervisor: owner.1.clone(),
+            trunk: trunk.clone(),
+            until: tries.last + PIN_LOCK,
+        })
+    }
+
+    /// Forgets the wrong PINs of one who is locked out; whether they were.
+    pub fn lift_lock(&mut self, now: Instant, owner: &Owner, trunk: Option<&Arc<str>>) -> bool {
+        let locked = self.is_locked(now, owner, trunk);
+        if locked {
+            self.right_pin(owner, trunk);
+        }
+        locked
+    }
+
     pub fn issue_ticket(&mut self, owner: Owner, ticket: Ticket) {
         self.tickets.insert(owner, ticket);
     }
@@ -150,6 +172,27 @@ mod tests {
             desk.wrong_pin(start + PIN_LOCK, &mia, carrier.as_ref()),
             Verdict::TryAgain
         );
+    }
+
+    #[test]
+    fn a_lock_is_seen_and_lifted_on_its_trunk() {
+        let now = Instant::now();
+        let mut desk = Desk::default();
+        let (mia, carrier) = (mia(), Some("carrier".into()));
+        desk.wrong_pin(now, &mia, None);
+        for _ in 0..PIN_TRIES {
+            desk.wrong_pin(now, &mia, carrier.as_ref());
+        }
+
+        let locks: Vec<LockView> = desk.locks().collect();
+        assert_eq!(locks.len(), 1);
+        assert_eq!((&locks[0].supervisor, &locks[0].trunk), (&mia.1, &carrier));
+        assert_eq!(locks[0].until, now + PIN_LOCK);
+        assert!(!desk.lift_lock(now, &mia, None), "tries are no lock");
+        assert!(!desk.lift_lock(now + PIN_LOCK, &mia, carrier.as_ref()));
+        assert!(desk.lift_lock(now, &mia, carrier.as_ref()));
+        assert!(!desk.is_locked(now, &mia, carrier.as_ref()));
+        assert_eq!(desk.locks().count(), 0);
     }
 
     #[test]

@@ -215,6 +215,12 @@ pub enum Ask {
     CancelHelp {
         help: HelpId,
     },
+    /// Has a supervisor's PIN looked at again on a trunk. For administrators.
+    LiftLock {
+        organisation: Arc<str>,
+        supervisor: Arc<str>,
+        trunk: Option<Arc<str>>,
+    },
     /// Calls a number that the supervisor wants to be registered with, and speaks the code to it.
     ProveNumber {
         number: Arc<str>,

@@ -60,6 +60,17 @@ impl Switchboard {
             Ask::ProveNumber { number, code } => {
                 self.call_to_prove(now, request, &who, &number, code);
             }
+            Ask::LiftLock {
+                organisation,
+                supervisor,
+                trunk,
+            } => {
+                let owner = (organisation, supervisor);
+                let may = matches!(who.identity, OperatorIdentity::Administrator(_));
+                let lifted = may && self.desk.lift_lock(now, &owner, trunk.as_ref());
+                let reply = if lifted { Reply::Done } else { Reply::NotFound };
+                self.reply(request, reply);
+            }
             Ask::SetRole {
                 session,
                 supervision,

@@ -17,6 +17,7 @@ pub struct Snapshot {
     /// The last that have ended, the latest last.
     pub over: Vec<SessionView>,
     pub help: Vec<HelpView>,
+    pub locks: Vec<LockView>,
     pub draining: bool,
     pub store_down: bool,
 }
@@ -73,6 +74,15 @@ pub enum SessionState {
     Confirming,
     Supervising(Supervision),
     Ended,
+}
+
+/// A supervisor who entered wrong PINs from a trunk; `None` for a phone that is behind no trunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockView {
+    pub organisation: Arc<str>,
+    pub supervisor: Arc<str>,
+    pub trunk: Option<Arc<str>>,
+    pub until: Instant,
 }
 
 #[derive(Clone, Debug, PartialEq)]

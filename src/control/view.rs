@@ -23,6 +23,7 @@ impl Switchboard {
                     presence,
                 })
                 .collect(),
+            locks: self.desk.locks().collect(),
             draining: self.service.draining,
             store_down: self.service.store_down,
             ..Snapshot::default()

@@ -1,4 +1,4 @@
-//! Sign-ins that are locked after wrong passwords.
+//! Sign-ins that are locked after wrong passwords, and supervisors after wrong PINs.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,12 +12,14 @@ use utoipa::{IntoParams, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::control::input::Ask;
+use crate::control::snapshot::LockView;
 use crate::edge::clock;
 use crate::edge::http::Web;
 use crate::edge::http::refusal::{Parameters, Refusal, RefusalBody};
 use crate::edge::http::refusals::OfAdministration;
 use crate::edge::http::sign_ins::Suspect;
-use crate::edge::http::time::rfc3339;
+use crate::edge::http::time::{rfc3339, utc_ms_of};
 use crate::edge::http::viewer::AdministratorViewer;
 use crate::edge::store::audit::Row;
 
@@ -25,15 +27,30 @@ pub fn routes() -> OpenApiRouter<Web> {
     OpenApiRouter::new().routes(routes!(list, lift))
 }
 
-/// A name that may not be tried, an address that may not try, or a name from an address.
+/// A name that may not be tried, an address that may not try, or a name from an address; or a
+/// supervisor whose PIN is not looked at in calls from a trunk.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Ban {
+    pub kind: BanKind,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub user: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<String>,
+    /// Of the supervisor.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub organisation: Option<String>,
+    /// None for phones that are behind no trunk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub trunk: Option<String>,
     /// When it ends by itself.
     pub until: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BanKind {
+    SignIn,
+    Pin,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -47,9 +64,12 @@ pub struct BanList {
 pub struct Asked {
     pub user: Option<String>,
     pub address: Option<String>,
+    /// With a user: the lock of a PIN.
+    pub organisation: Option<String>,
+    pub trunk: Option<String>,
 }
 
-/// Sign-ins that are locked now.
+/// Sign-ins and PINs that are locked now.
 #[utoipa::path(
     get,
     path = "/api/v1/admin/bans",
@@ -60,12 +80,13 @@ pub struct Asked {
     ),
 )]
 pub async fn list(State(web): State<Web>, _: AdministratorViewer) -> Json<BanList> {
-    let locked = web.sign_ins.locked(clock::now());
-    let bans = locked
-        .into_iter()
-        .map(|(suspect, rest)| Ban::of(suspect, rest));
+    let now = clock::now();
+    let sign_ins = web.sign_ins.locked(now).into_iter();
+    let sign_ins = sign_ins.map(|(suspect, rest)| Ban::of(suspect, rest));
+    let snapshot = web.live.snapshot();
+    let pins = snapshot.locks.iter().filter(|lock| now < lock.until);
     Json(BanList {
-        bans: bans.collect(),
+        bans: sign_ins.chain(pins.map(Ban::of_pin)).collect(),
     })
 }
 
@@ -87,6 +108,25 @@ pub async fn lift(
     administrator: AdministratorViewer,
     Parameters(asked): Parameters<Asked>,
 ) -> Result<StatusCode, Refusal> {
+    if let Some(lock) = asked.pin()? {
+        let detail = format!("PIN of {}/{}", lock.organisation, lock.supervisor);
+        let organisation = Some(lock.organisation.to_string());
+        let ask = Ask::LiftLock {
+            organisation: lock.organisation,
+            supervisor: lock.supervisor,
+            trunk: lock.trunk,
+        };
+        let conflict = "The lock cannot be lifted now.";
+        let who = administrator.viewer.operator();
+        web.ask(who, ask, conflict).await?;
+        let row = Row {
+            organisation,
+            detail: Some(detail),
+            ..administrator.row("admin_lift_ban")
+        };
+        web.store.audit(vec![row]).await?;
+        return Ok(StatusCode::NO_CONTENT);
+    }
     let suspect = asked.suspect()?;
     let locked = web.sign_ins.locked(clock::now());
     if !locked.iter().any(|(locked, _)| *locked == suspect) || !web.sign_ins.lift(&suspect) {
@@ -100,7 +140,32 @@ pub async fn lift(
     Ok(StatusCode::NO_CONTENT)
 }
 
+/// The lock of a PIN that is asked for.
+struct Pin {
+    organisation: Arc<str>,
+    supervisor: Arc<str>,
+    trunk: Option<Arc<str>>,
+}
+
 impl Asked {
+    fn pin(&self) -> Result<Option<Pin>, Refusal> {
+        let named = |text: &Option<String>| {
+            let text = text.as_deref().filter(|text| !text.is_empty());
+            text.map(Arc::from)
+        };
+        let Some(organisation) = named(&self.organisation) else {
+            return Ok(None);
+        };
+        let Some(supervisor) = named(&self.user) else {
+            return Err(Refusal::bad_request("expected a user of the organisation"));
+        };
+        Ok(Some(Pin {
+            organisation,
+            supervisor,
+            trunk: named(&self.trunk),
+        }))
+    }
+
     fn suspect(self) -> Result<Suspect, Refusal> {
         let user = self.user.filter(|user| !user.is_empty()).map(Arc::from);
         let address = self.address.filter(|address| !address.is_empty());
@@ -130,9 +195,23 @@ impl Ban {
         };
         let rest = i64::try_from(rest.as_millis()).unwrap_or(i64::MAX);
         Self {
+            kind: BanKind::SignIn,
             user: user.map(|user| user.to_string()),
             address: address.map(|address| address.to_string()),
+            organisation: None,
+            trunk: None,
             until: rfc3339(clock::utc_ms().saturating_add(rest)),
+        }
+    }
+
+    fn of_pin(lock: &LockView) -> Self {
+        Self {
+            kind: BanKind::Pin,
+            user: Some(lock.supervisor.to_string()),
+            address: None,
+            organisation: Some(lock.organisation.to_string()),
+            trunk: lock.trunk.as_deref().map(str::to_owned),
+            until: rfc3339(utc_ms_of(lock.until)),
         }
     }
 
