@@ -1,8 +1,8 @@
 //! Figures of supervision, and the filters of the audit.
 
-use sottovoce::control::record::{AuditRow, CallRow, HelpRow, HelpState, Outcome, Record};
-use sottovoce::edge::store::audit::Selection;
+use sottovoce::control::record::{AuditRow, CallRow, HelpRow, HelpState, Outcome, Record, Source};
 use sottovoce::edge::store::audit::export::{Export, Form};
+use sottovoce::edge::store::audit::{Row, Selection};
 use sottovoce::edge::store::reports::{By, HelpTime, Line, Period, RoleTime};
 use sottovoce::edge::store::{Sight, Store};
 use sottovoce::id::{CallId, HelpId, SessionId};
@@ -190,6 +190,23 @@ pub async fn a_supervisor_sees_their_own_and_their_agents(database: Database) {
     assert_eq!(rows(sight("acme", "mia")).await, all);
     assert_eq!(rows(sight("acme", "ona")).await, 1);
     assert_eq!(rows(sight("umbrella", "mia")).await, 0);
+
+    // Others are called Ona, too: an administrator, an agent who asks for help.
+    let by = |source, action, agent: Option<&str>| Row {
+        organisation: Some("acme".into()),
+        agent: agent.map(str::to_owned),
+        ..Row::by("ona", source, action, DAY)
+    };
+    let others = vec![
+        by(Source::Api, "admin_people", None),
+        by(Source::System, "help_cancel", None),
+        by(Source::Phone, "help_raise", Some("ona")),
+    ];
+    store.audit(others).await.unwrap();
+    assert_eq!(rows(sight("acme", "ona")).await, 1);
+    let own = by(Source::Console, "help_accept", Some("999"));
+    store.audit(vec![own]).await.unwrap();
+    assert_eq!(rows(sight("acme", "ona")).await, 2);
     store.close().await;
 }
 

@@ -195,8 +195,9 @@ pub(super) async fn append(tx: &mut Tx, new: Vec<Row>) -> Result<(), sqlx::Error
     Ok(())
 }
 
-/// All columns of the rows that a [`Selection`] and a [`Sight`] leave, in a range and an order. What
-/// administrators did is not the supervisor's of the same name.
+/// All columns of the rows that a [`Selection`] and a [`Sight`] leave, in a range and an order. A
+/// supervisor's own are not those of others who are called the same: what administrators did, what
+/// an agent asked for themself, and what the service did by itself.
 macro_rules! chosen {
     ($range:literal, $order:literal) => {
         concat!(
@@ -207,7 +208,8 @@ macro_rules! chosen {
             " AND at_ms >= $2 AND at_ms < $3 \
              AND ($5 IS NULL OR actor = $5) AND ($6 IS NULL OR agent = $6) \
              AND ($7 IS NULL OR call = $7) AND ($8 IS NULL OR organisation = $8) \
-             AND ($9 IS NULL OR (actor = $9 AND action NOT LIKE 'admin%') OR agent IN (\
+             AND ($9 IS NULL OR (actor = $9 AND source <> 'system' AND action NOT LIKE 'admin%' \
+             AND (agent IS NULL OR agent <> actor OR action NOT LIKE 'help%')) OR agent IN (\
              SELECT a.extension FROM agent_pools a JOIN supervisor_pools s \
              ON s.organisation = a.organisation AND s.pool = a.pool \
              WHERE s.organisation = $8 AND s.user_name = $9)) ",
