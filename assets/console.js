@@ -218,7 +218,7 @@
   // --- Live ----------------------------------------------------------------------------------------
 
   const EVENTS = ['call.started', 'call.changed', 'call.ended', 'session.started', 'session.role', 'session.ended',
-    'help.requested', 'help.accepted', 'help.closed', 'help.cancelled', 'help.expired', 'agent.on_call', 'agent.presence', 'reset'];
+    'help.requested', 'help.accepted', 'help.closed', 'help.cancelled', 'agent.on_call', 'agent.presence', 'reset'];
 
   function connect() {
     // Administrators are told of no calls.
@@ -483,6 +483,12 @@
     async 'close-dialog'(button) {
       button.closest('dialog').close();
     },
+    async post(button) {
+      const result = await api('POST', button.dataset.path);
+      const bad = result.delivered === false;
+      toast(fill(bad ? button.dataset.bad : button.dataset.good, result), bad);
+      everything();
+    },
     async remove(button) {
       if (!await sure(button)) return;
       await api('DELETE', button.dataset.path);
@@ -576,10 +582,12 @@
       const path = fill(form.dataset.path, values);
       let result = {};
       if (form.dataset.csv !== undefined) result = await sendText(path, body.csv || '');
-      else await api(form.dataset.send, path, form.dataset.bare !== undefined ? undefined : body);
+      else result = await api(form.dataset.send, path, form.dataset.bare !== undefined ? undefined : body);
       if (place) place.hidden = true;
       const said = form.dataset.result ? fill(form.dataset.result, result) : form.dataset.done;
-      toast(said);
+      // What is told this once stays to be read.
+      const told = $('[data-told]', form);
+      if (told) { told.textContent = said; told.hidden = false; } else toast(said);
       // What is said is read before the page is there again.
       if (form.dataset.then !== undefined) { sessionStorage.setItem('said', said || ''); location.reload(); }
       else { form.reset(); everything(); }
@@ -633,7 +641,7 @@
   if (document.body.dataset.kind) {
     connect();
     setInterval(tick, 1000);
-    // What no event tells of, such as hold, is at most this old: five seconds, more on a busy floor.
+    // What no event tells of, such as a contact's name, is at most this old: five seconds, more on a busy floor.
     const beat = () => {
       if (!document.hidden) everything();
       setTimeout(beat, Math.max(5, ($('#rows')?.rows.length ?? 0) / 25) * 1000);

@@ -35,7 +35,7 @@ async fn a_contact_names_the_customer_and_an_agent_is_added_on_the_page() {
 
     browser.until_text("h1", "People").await;
     browser.until_text("#s-mia", stage::MIA).await;
-    let form = "form[data-path$='agents/{extension}']";
+    let form = ".columns form[data-path$='agents/{extension}']";
     browser
         .evaluate(&format!(
             "document.querySelector(\"{form}\").closest('details').open = true"
@@ -47,6 +47,21 @@ async fn a_contact_names_the_customer_and_an_agent_is_added_on_the_page() {
     }
     browser.click(&format!("{form} button")).await;
     browser.until_text("#p-206", "Oona").await;
+
+    // What the form does not touch stays as it is.
+    let edit = "#p-206 + tr";
+    browser.click(&format!("{edit} summary")).await;
+    browser
+        .type_into(&format!("{edit} [name=name]"), " Oinas")
+        .await;
+    browser
+        .click(&format!("{edit} [name=agent_notice] option[value=silent]"))
+        .await;
+    browser.click(&format!("{edit} button")).await;
+    browser.until_text("#p-206", "Oona Oinas").await;
+    browser.until_text("#p-206", "support").await;
+    let chosen = format!("document.querySelector('{edit} [name=agent_notice]').value");
+    assert_eq!(browser.evaluate(&chosen).await, "silent");
     browser.click("#p-206 [data-do=remove]").await;
     browser.click("#sure button[type=submit]").await;
     browser.until_gone("#p-206").await;

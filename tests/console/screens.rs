@@ -88,6 +88,8 @@ async fn every_page_fits_desktop_and_telephone_in_light_and_dark() {
     take(&browser, "people").await;
     browser.open("/contacts").await;
     take(&browser, "contacts").await;
+    browser.open("/webhooks").await;
+    take(&browser, "webhooks").await;
 
     browser.close().await;
     stop(scene.service);

@@ -2,9 +2,11 @@
 
 use reqwest::Method;
 use serde_json::{Value, json};
+use sottovoce::demo::media::KeySending;
 
 use crate::client::{Answer, Client};
-use crate::world::{CUSTOMER, World};
+use crate::scene::wait_until;
+use crate::world::{CUSTOMER, World, audited_as, list, own_session};
 
 const ACME: &str = "/api/v1/admin/organisations/acme";
 
@@ -160,6 +162,10 @@ async fn an_organisation_is_built_from_nothing_and_taken_down_again() {
 
     let body = json!({"name": "Gamma", "supervising_numbers": ["950"], "supervision": true});
     root.put(path, Some(body)).await.expect(201);
+    let webhook = json!({"organisation": "gamma", "url": "http://127.0.0.1:9/"});
+    root.post("/api/v1/admin/webhooks", webhook)
+        .await
+        .expect(201);
     root.put(&format!("{path}/pools/night"), Some(json!({})))
         .await
         .expect(201);
@@ -183,6 +189,8 @@ async fn an_organisation_is_built_from_nothing_and_taken_down_again() {
         .expect(204);
     root.delete(path).await.expect(204);
     root.get(path).await.expect(404);
+    let webhooks = root.get("/api/v1/admin/webhooks").await.expect(200);
+    assert_eq!(webhooks["webhooks"], json!([]), "they go with it");
     root.post("/api/v1/admin/reload", Value::Null)
         .await
         .expect(204);
@@ -313,6 +321,56 @@ async fn a_locked_sign_in_is_listed_and_lifted() {
         .expect(400);
     let audit = root.get("/api/v1/audit?supervisor=root").await.expect(200);
     assert_eq!(rows(&audit).next().unwrap()["action"], "admin_lift_ban");
+    world.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_locked_pin_is_listed_and_lifted() {
+    let mut world = World::with("pin-bans", |setup| {
+        setup.line("supervising", "pin = \"always\"")
+    })
+    .await;
+    let root = world.client("root").await;
+    let talk = world.talk("204").await;
+    let mia = world.client("mia").await;
+    let line = world.dial_in().await;
+    for tries in 1..=3 {
+        line.press("0000#", KeySending::Event).await.unwrap();
+        wait_until("the wrong PIN is audited", || {
+            audited_as(&world.service, "pin", "refused") == tries
+        })
+        .await;
+    }
+    line.ended().await;
+
+    let one = |seen: &Value| list(seen, "bans").len() == 1;
+    let bans = root.until("/api/v1/admin/bans", one).await;
+    let ban = &bans["bans"][0];
+    for (field, value) in [
+        ("kind", "pin"),
+        ("user", "mia"),
+        ("organisation", "acme"),
+        ("trunk", "mobile"),
+    ] {
+        assert_eq!(ban[field], value, "{ban}");
+    }
+    assert!(ban["until"].as_str().unwrap().ends_with('Z'));
+    let path = "/api/v1/admin/bans?user=mia&organisation=acme";
+    root.delete(path).await.expect(404);
+    let path = format!("{path}&trunk=mobile");
+    root.delete(&path).await.expect(204);
+    root.delete(&path).await.expect(404);
+    root.delete("/api/v1/admin/bans?organisation=acme")
+        .await
+        .expect(400);
+
+    let bans = root.get("/api/v1/admin/bans").await.expect(200);
+    assert_eq!(bans["bans"], json!([]));
+    let line = world.dial_in().await;
+    line.press("4711#", KeySending::Event).await.unwrap();
+    own_session(&mia).await;
+    line.hang_up().await.unwrap();
+    drop(talk);
     world.stop();
 }
 

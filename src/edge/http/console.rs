@@ -22,6 +22,7 @@ mod reports;
 mod supervising;
 pub mod texts;
 mod visitor;
+mod webhooks;
 
 use axum::Router;
 use axum::routing::{get, post};
@@ -40,6 +41,7 @@ pub fn routes() -> Router<Web> {
         .route("/reports.csv", get(reports::csv))
         .route("/people", get(people::show))
         .route("/contacts", get(contacts::show))
+        .route("/webhooks", get(webhooks::show))
         .route("/sign-in", get(door::show).post(door::enter))
         .route("/language", post(door::language))
         .route("/assets/{name}", get(assets::serve))

@@ -138,15 +138,20 @@ pub async fn list(
     State(web): State<Web>,
     _administrator: AdministratorViewer,
 ) -> Result<Json<Webhooks>, Refusal> {
+    Ok(Json(Webhooks {
+        webhooks: listed(&web).await?,
+    }))
+}
+
+/// The webhooks as they are described, with what waits for them. Shared by the API and the page.
+pub async fn listed(web: &Web) -> Result<Vec<Webhook>, Refusal> {
     let counts = web.store.delivery_counts().await?;
     let describe = |webhook: &stored::Webhook| {
         let counted = counts.iter().find(|(id, ..)| *id == webhook.id);
         let (waiting, dead) = counted.map_or((0, 0), |(_, waiting, dead)| (*waiting, *dead));
         describe(webhook, waiting, dead)
     };
-    Ok(Json(Webhooks {
-        webhooks: web.webhooks.list().iter().map(describe).collect(),
-    }))
+    Ok(web.webhooks.list().iter().map(describe).collect())
 }
 
 /// Adds a webhook. From then on the organisation's events are sent to it.

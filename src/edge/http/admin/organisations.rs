@@ -154,7 +154,7 @@ pub async fn put(
     Ok((put_status(was_there), Json(entry)))
 }
 
-/// Removes an organisation that has nobody left, and its contacts.
+/// Removes an organisation that has nobody left, and its contacts and webhooks.
 #[utoipa::path(
     delete,
     path = "/api/v1/admin/organisations/{organisation}",
@@ -177,6 +177,7 @@ pub async fn remove(
     })
     .await?;
     web.contacts.forget(&id).await;
+    web.webhooks.reload().await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -8,7 +8,7 @@ use crate::edge::http::Web;
 use crate::edge::http::console::agents::in_query;
 use crate::edge::http::console::answer::{self, Answer};
 use crate::edge::http::console::frame::{Frame, Place};
-use crate::edge::http::console::reader::administrator;
+use crate::edge::http::console::reader::{administrator, organisations};
 use crate::edge::http::console::visitor::Administrator;
 
 /// Contacts on a page.
@@ -54,11 +54,7 @@ pub async fn show(
     let last = found.last().filter(|_| found.len() == usize::from(PAGE));
     Ok(answer::page(&Page {
         frame: administrator(&viewer, tongue, Place::Contacts),
-        organisations: directory
-            .organisations
-            .values()
-            .map(|entry| (entry.id.to_string(), entry.name.to_string()))
-            .collect(),
+        organisations: organisations(&directory),
         more: last.map(|last| {
             format!(
                 "/contacts?organisation={path}&after={}",

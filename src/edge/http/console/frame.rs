@@ -20,6 +20,7 @@ pub enum Place {
     Reports,
     People,
     Contacts,
+    Webhooks,
     Desk,
     Door,
 }
@@ -54,9 +55,13 @@ impl Reader {
                 Place::Reports,
             ],
             Reader::Agent => &[Place::Desk],
-            Reader::Administrator => {
-                &[Place::People, Place::Contacts, Place::Audit, Place::Reports]
-            }
+            Reader::Administrator => &[
+                Place::People,
+                Place::Contacts,
+                Place::Webhooks,
+                Place::Audit,
+                Place::Reports,
+            ],
             Reader::Nobody => &[],
         }
     }
@@ -74,6 +79,7 @@ impl Place {
             Place::Reports => ("/reports", "nav.reports", "chart"),
             Place::People => ("/people", "nav.people", "agents"),
             Place::Contacts => ("/contacts", "nav.contacts", "book"),
+            Place::Webhooks => ("/webhooks", "nav.webhooks", "bell"),
             Place::Desk => ("/", "nav.desk", "phone"),
             Place::Door => ("/sign-in", "door.title", "agents"),
         }

@@ -28,12 +28,12 @@ struct Org {
     supervision: bool,
     help_keys: bool,
     notice: &'static str,
-    pools: String,
     pool_names: Vec<(String, String)>,
     agents: Vec<AgentRow>,
     supervisors: Vec<SupervisorRow>,
-    /// A supervisor who is yet to be.
-    blank: SupervisorRow,
+    /// People who are yet to be.
+    blank_agent: AgentRow,
+    blank_supervisor: SupervisorRow,
 }
 
 struct AgentRow {
@@ -43,6 +43,7 @@ struct AgentRow {
     initials: String,
     pools: String,
     contact: String,
+    notice: &'static str,
 }
 
 struct SupervisorRow {
@@ -87,11 +88,7 @@ fn org(frame: &Frame, id: &str, organisation: &Organisation) -> Org {
         numbers: organisation.supervising_numbers.join(", "),
         supervision: organisation.supervision,
         help_keys: organisation.help_keys,
-        notice: match organisation.agent_notice {
-            None => "",
-            Some(AgentNotice::Tone) => "tone",
-            Some(AgentNotice::Silent) => "silent",
-        },
+        notice: notice(organisation.agent_notice),
         agents: agents
             .map(|(extension, agent)| AgentRow {
                 extension: extension.clone(),
@@ -100,12 +97,22 @@ fn org(frame: &Frame, id: &str, organisation: &Organisation) -> Org {
                 initials: initials(&agent.name),
                 pools: agent.pools.join(", "),
                 contact: agent.contact.clone().unwrap_or_default(),
+                notice: notice(agent.agent_notice),
             })
             .collect(),
         supervisors: supervisors
             .map(|(user, entry)| supervisor(frame, user, entry))
             .collect(),
-        blank: SupervisorRow {
+        blank_agent: AgentRow {
+            extension: String::new(),
+            path: String::new(),
+            name: String::new(),
+            initials: String::new(),
+            pools: pools.join(", "),
+            contact: String::new(),
+            notice: "",
+        },
+        blank_supervisor: SupervisorRow {
             user: String::new(),
             path: String::new(),
             name: String::new(),
@@ -122,8 +129,12 @@ fn org(frame: &Frame, id: &str, organisation: &Organisation) -> Org {
             .iter()
             .map(|pool| ((*pool).to_owned(), in_query(pool)))
             .collect(),
-        pools: pools.join(", "),
     }
+}
+
+/// What the choice of notices calls it.
+fn notice(notice: Option<AgentNotice>) -> &'static str {
+    notice.map_or("", AgentNotice::name)
 }
 
 fn supervisor(frame: &Frame, user: &str, entry: &Supervisor) -> SupervisorRow {

@@ -79,6 +79,14 @@ pub fn administrator(viewer: &AdministratorViewer, tongue: Tongue, place: Place)
     frame
 }
 
+/// All organisations, to choose from: id and name.
+pub fn organisations(directory: &Directory) -> Vec<(String, String)> {
+    let entries = directory.organisations.values();
+    entries
+        .map(|entry| (entry.id.to_string(), entry.name.to_string()))
+        .collect()
+}
+
 /// What people are called.
 pub struct Names {
     directory: Arc<Directory>,

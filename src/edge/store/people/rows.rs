@@ -401,6 +401,9 @@ pub(super) async fn remove_organisation(tx: &mut Tx, id: &str) -> Result<(), sql
         "DELETE FROM supervising_numbers WHERE organisation = $1",
         "DELETE FROM contacts WHERE organisation = $1",
         "UPDATE contact_books SET generation = generation + 1 WHERE organisation = $1",
+        "DELETE FROM webhook_deliveries WHERE webhook IN \
+         (SELECT id FROM webhooks WHERE organisation = $1)",
+        "DELETE FROM webhooks WHERE organisation = $1",
     ] {
         execute!(&mut *tx, sql, id)?;
     }
