@@ -22,7 +22,7 @@ pub const DESKTOP: (u32, u32) = (1360, 900);
 pub const TELEPHONE: (u32, u32) = (390, 844);
 
 /// A busy machine is given this long for what a person would see at once.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Browser {
     pub client: Client,
@@ -95,11 +95,21 @@ impl Browser {
         field.send_keys(password).await.expect("typing");
         field.send_keys("\u{e007}").await.expect("Enter");
         self.find("#main").await;
+        self.is_live().await;
     }
 
+    /// Opens a page, and waits until it is kept live: from then on it misses no event.
     pub async fn open(&self, path: &str) {
         let address = format!("{}{path}", self.home);
         self.client.goto(&address).await.expect("the page opens");
+        self.is_live().await;
+    }
+
+    async fn is_live(&self) {
+        let live = "document.readyState === 'complete' \
+            && (!['supervisor', 'agent'].includes(document.body.dataset.kind) \
+            || document.querySelector('#live').dataset.state === 'on')";
+        self.until("the page is live", live).await;
     }
 
     /// The first element of a CSS selector, as soon as there is one.
@@ -115,10 +125,18 @@ impl Browser {
         }
     }
 
+    pub async fn type_into(&self, css: &str, text: &str) {
+        let field = self.find(css).await;
+        field.send_keys(text).await.expect("typing");
+    }
+
     pub async fn click(&self, css: &str) {
         self.find(css).await;
+        // Before the script has run, a click is nobody's.
+        self.until("the page is there", "document.readyState === 'complete'")
+            .await;
         // What is patched between finding and clicking is found again.
-        for _ in 0..50 {
+        for _ in 0..PATIENCE.as_millis() / 50 {
             let clicked = match self.client.find(Locator::Css(css)).await {
                 Ok(element) => element.click().await,
                 Err(error) => Err(error),

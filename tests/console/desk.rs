@@ -74,13 +74,17 @@ async fn help_is_asked_for_raced_for_given_and_closed() {
         .await;
     agent.until_text("#desk [data-help]", name).await;
     winner.open("/").await;
+    winner.until_text("#rows", "Aino").await;
     winner.until_gone("#rows .tag.warn").await;
 
     // The agent closes it, both are told, and a new one can be made.
     winner.open("/help").await;
     agent.click("#desk [data-do=help-close]").await;
-    agent.until_text("#desk #last", "closed").await;
-    winner.until_text("#toasts", "closed").await;
+    // A toast does not stay.
+    tokio::join!(
+        winner.until_text("#toasts", "closed"),
+        agent.until_text("#desk #last", "closed"),
+    );
     for supervisor in [&mia, &leo] {
         supervisor.until_text("#requests", "Closed").await;
     }

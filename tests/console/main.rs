@@ -2,13 +2,20 @@
 //! person would, and the phones of the demo.
 
 mod browser;
+#[path = "../common/code.rs"]
+mod code;
 mod desk;
 mod keep;
 mod listening;
 mod many;
 mod pages;
 mod people;
+mod phone;
+#[allow(dead_code)]
+#[path = "../web/receiver.rs"]
+mod receiver;
 #[allow(dead_code)]
 #[path = "../calls/scene.rs"]
 mod scene;
 mod screens;
+mod webhooks;

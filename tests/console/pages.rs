@@ -28,12 +28,6 @@ async fn pages_are_light_and_load_nothing_from_elsewhere() {
 
     for path in SUPERVISORS {
         browser.open(path).await;
-        browser
-            .until(
-                "the stream is there",
-                "document.querySelector('#live').dataset.state === 'on'",
-            )
-            .await;
         let weight = browser
             .evaluate(
                 "performance.getEntries().filter((e) => ['navigation', 'resource'].includes(e.entryType))\
@@ -159,6 +153,12 @@ async fn live_monitoring_takes_one_agent_who_is_on_a_call() {
     browser.keys("\u{e00c}").await;
     browser
         .click("details[data-remember=status] > summary")
+        .await;
+    browser
+        .until(
+            "it is remembered",
+            "localStorage.getItem('open-status') === 'no'",
+        )
         .await;
     browser.open("/agents").await;
     browser

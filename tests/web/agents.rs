@@ -3,38 +3,42 @@
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::world::World;
+use crate::world::{World, list};
 
 async fn agent(client: &Client, extension: &str) -> Value {
     let agents = client.get("/api/v1/agents").await.expect(200);
-    let mut agents = agents["agents"].as_array().unwrap().iter();
+    let mut agents = list(&agents, "agents").iter();
     let found = agents.find(|agent| agent["extension"] == extension);
     found.expect("the agent is in scope").clone()
+}
+
+/// Waits until 204, 205 and 206 are doing this.
+async fn presence_is(client: &Client, expected: &[&str; 3]) {
+    let wanted: Vec<Value> = ["204", "205", "206"]
+        .iter()
+        .zip(expected)
+        .map(|(extension, presence)| json!([extension, presence]))
+        .collect();
+    let shown = |seen: &Value| {
+        let agents = list(seen, "agents").iter();
+        agents
+            .map(|agent| json!([agent["extension"], agent["presence"]]))
+            .eq(wanted.iter().cloned())
+    };
+    client.until("/api/v1/agents", shown).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn agents_and_pools_show_what_their_agents_are_doing() {
     let mut world = World::new("presence").await;
     let mia = world.client("mia").await;
-    let agents = mia.get("/api/v1/agents").await.expect(200);
-    let seen = agents["agents"].as_array().unwrap().iter();
-    let seen: Vec<_> = seen
-        .map(|agent| (agent["extension"].as_str().unwrap(), &agent["presence"]))
-        .collect();
-    let (idle, unregistered) = (&json!("idle"), &json!("unregistered"));
-    assert_eq!(seen, [("204", idle), ("205", idle), ("206", unregistered)]);
+    presence_is(&mia, &["idle", "idle", "unregistered"]).await;
 
     let ringing = world.customer.start_dialling("205").await.unwrap();
-    for _ in 0..3000 {
-        if agent(&mia, "205").await["presence"] == "ringing" {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    assert_eq!(agent(&mia, "205").await["presence"], "ringing");
+    presence_is(&mia, &["idle", "ringing", "unregistered"]).await;
     let talk = world.talk("204").await;
+    presence_is(&mia, &["on_call", "ringing", "unregistered"]).await;
     let aino = agent(&mia, "204").await;
-    assert_eq!(aino["presence"], "on_call");
     assert!(aino["since"].as_str().unwrap().ends_with('Z'));
     assert_eq!(aino["call"], *talk.id);
 

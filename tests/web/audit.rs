@@ -17,16 +17,8 @@ async fn a_session_is_in_audit_and_report_of_those_who_may_read_them() {
     mia.patch(&path, coach).await.expect(200);
     // What has passed in a role is told while the session lasts.
     let report = "/api/v1/reports/supervision";
-    let mut coached = false;
-    for _ in 0..3000 {
-        let report = mia.get(report).await.expect(200);
-        coached = report["report"][0]["coach_s"].as_f64() > Some(0.0);
-        if coached {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    assert!(coached, "time passes in the role");
+    let coached = |seen: &Value| seen["report"][0]["coach_s"].as_f64() > Some(0.0);
+    mia.until(report, coached).await;
     line.hang_up().await.unwrap();
     state_is(&mia, &session, "ended").await;
 

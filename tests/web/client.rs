@@ -1,8 +1,15 @@
 //! A small HTTP client: one who is signed in, or nobody.
 
+use std::time::Duration;
+
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 use sottovoce::demo::service::Service;
+use sottovoce::edge::clock;
+
+/// A busy machine is given this long.
+const PATIENCE: Duration = Duration::from_secs(60);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(10);
 
 /// How somebody shows who they are.
 #[derive(Clone, Debug)]
@@ -74,6 +81,20 @@ impl Client {
 
     pub async fn get(&self, path: &str) -> Answer {
         self.send(Method::GET, path, None).await
+    }
+
+    /// Asks until the answer is as wanted, and yields it: what is shown follows what happened on a
+    /// telephone by some milliseconds.
+    pub async fn until(&self, path: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let gives_up = clock::now() + PATIENCE;
+        loop {
+            let seen = self.get(path).await.expect(200);
+            if wanted(&seen) {
+                return seen;
+            }
+            assert!(clock::now() < gives_up, "{path} stays at {seen}");
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+        }
     }
 
     pub async fn post(&self, path: &str, body: Value) -> Answer {

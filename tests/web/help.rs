@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::client::{Client, text_of};
 use crate::scene::{audited, wait_until};
-use crate::world::World;
+use crate::world::{World, list};
 
 async fn settle(client: &Client, request: &str, verb: &str) -> crate::client::Answer {
     let path = format!("/api/v1/help-requests/{request}/{verb}");
@@ -16,8 +16,11 @@ async fn help_wanted(client: &Client) -> Value {
 }
 
 async fn states(client: &Client) -> Vec<String> {
-    let requests = client.get("/api/v1/help-requests").await.expect(200);
-    let requests = requests["help_requests"].as_array().unwrap().iter();
+    states_of(&client.get("/api/v1/help-requests").await.expect(200))
+}
+
+fn states_of(answer: &Value) -> Vec<String> {
+    let requests = list(answer, "help_requests").iter();
     requests.map(|request| text_of(&request["state"])).collect()
 }
 
@@ -117,12 +120,8 @@ async fn requests_are_seen_by_their_agent_and_that_agents_supervisors() {
 
     talk.customer.hang_up().await.unwrap();
     talk.agent.ended().await;
-    for _ in 0..3000 {
-        if states(&mia).await == ["cancelled"] {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    assert_eq!(states(&mia).await, ["cancelled"], "the call is over");
+    // The call is over.
+    let cancelled = |seen: &Value| states_of(seen) == ["cancelled"];
+    mia.until("/api/v1/help-requests", cancelled).await;
     world.stop();
 }

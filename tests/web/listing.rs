@@ -4,14 +4,14 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::scene::wait_until;
-use crate::world::{CUSTOMER, World};
+use crate::world::{CUSTOMER, World, list};
 
 async fn calls(client: &Client, query: &str) -> Vec<Value> {
     let answer = client
         .get(&format!("/api/v1/calls{query}"))
         .await
         .expect(200);
-    answer["calls"].as_array().unwrap().clone()
+    list(&answer, "calls").to_vec()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -191,22 +191,12 @@ async fn an_organisation_that_does_not_supervise_answers_9003() {
     world.stop();
 }
 
-pub async fn wait_for_call(client: &Client, wanted: impl Fn(&Value) -> bool) {
-    for _ in 0..3000 {
-        if calls(client, "").await.first().is_some_and(&wanted) {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("never: {:?}", calls(client, "").await);
+async fn wait_for_call(client: &Client, wanted: impl Fn(&Value) -> bool) {
+    let first = |seen: &Value| list(seen, "calls").first().is_some_and(&wanted);
+    client.until("/api/v1/calls", first).await;
 }
 
 async fn wait_for_none(client: &Client) {
-    for _ in 0..3000 {
-        if calls(client, "").await.is_empty() {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("still: {:?}", calls(client, "").await);
+    let none = |seen: &Value| list(seen, "calls").is_empty();
+    client.until("/api/v1/calls", none).await;
 }

@@ -20,6 +20,8 @@ mod tickets;
 mod webhooks;
 mod world;
 
+#[path = "../common/code.rs"]
+mod code;
 #[allow(dead_code)]
 #[path = "../calls/scene.rs"]
 mod scene;

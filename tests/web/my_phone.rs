@@ -2,18 +2,14 @@
 //! entered.
 
 use serde_json::{Value, json};
-use sottovoce::demo::ear::find;
-use sottovoce::demo::errors::prompt_samples;
-use sottovoce::demo::media::{RATE_HZ, Voice};
-use sottovoce::demo::phone::Line;
+use sottovoce::demo::media::Voice;
 
-use crate::scene::share;
-use crate::world::{MIA, World};
+use crate::code::heard_code;
+use crate::world::{MIA, World, list};
 
 const PATH: &str = "/api/v1/me/phone";
 const PROVE: &str = "/api/v1/me/phone/prove";
 const NEW: &str = "+358409998877";
-const DIGITS: [&str; 10] = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_number_counts_when_the_code_that_it_heard_is_entered() {
@@ -56,22 +52,22 @@ async fn a_number_counts_when_the_code_that_it_heard_is_entered() {
         .get("/api/v1/admin/organisations/acme/supervisors/mia")
         .await;
     assert_eq!(shown.expect(200)["phone"], NEW);
-    let audit = root.get("/api/v1/audit?supervisor=mia").await.expect(200);
-    let told: Vec<String> = audit["audit"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|row| format!("{} {}", row["action"], row["outcome"]).replace('"', ""))
-        .collect();
-    for row in [
-        "set_phone done",
-        "prove_phone_call requested",
-        "prove_phone_call done",
-        "prove_phone refused",
-        "prove_phone done",
-    ] {
-        assert!(told.iter().any(|told| told == row), "{row}: {told:?}");
-    }
+    let told = |seen: &Value, action: &str, outcome: &str| {
+        let mut rows = list(seen, "audit").iter();
+        rows.any(|row| row["action"] == action && row["outcome"] == outcome)
+    };
+    let all = |seen: &Value| {
+        let mut rows = [
+            ("set_phone", "done"),
+            ("prove_phone_call", "requested"),
+            ("prove_phone_call", "done"),
+            ("prove_phone", "refused"),
+            ("prove_phone", "done"),
+        ]
+        .into_iter();
+        rows.all(|(action, outcome)| told(seen, action, outcome))
+    };
+    let audit = root.until("/api/v1/audit?supervisor=mia", all).await;
     assert!(!audit.to_string().contains(&code));
     world.stop();
 }
@@ -98,35 +94,4 @@ async fn a_number_of_another_and_what_is_no_number_are_refused() {
     world.client("root").await.get(PATH).await.expect(403);
     assert_eq!(mia.get(PATH).await.expect(200)["pending"], Value::Null);
     world.stop();
-}
-
-/// The digits of the code, as they were heard: each is the prompt that fits best where the one
-/// before it ended.
-fn heard_code(line: &Line) -> String {
-    let heard = line.media.heard().samples;
-    let prompt = |stem: &str| prompt_samples(share(), stem).unwrap();
-    let digits = DIGITS.map(&prompt);
-    let begins = prompt("code-is");
-    let found = find(&heard[..heard.len().min(6 * RATE_HZ)], &begins);
-    assert!(found.heard(), "the code is announced");
-    let mut at = (found.delay.as_secs_f64() * RATE_HZ as f64) as usize + begins.len();
-
-    let mut code = String::new();
-    for _ in 0..6 {
-        // The first frame of a prompt begins where the last of the one before it ended, and a frame
-        // that is not full is filled up.
-        let fits = digits.iter().map(|digit| {
-            let from = at.saturating_sub(200).min(heard.len());
-            let to = (at + digit.len() + 600).min(heard.len());
-            (from, find(&heard[from..to], digit))
-        });
-        let best = fits
-            .enumerate()
-            .max_by(|(_, (_, one)), (_, (_, other))| one.clarity.total_cmp(&other.clarity));
-        let (digit, (from, fit)) = best.unwrap();
-        code.push_str(DIGITS[digit]);
-        let lag = (fit.delay.as_secs_f64() * RATE_HZ as f64) as usize;
-        at = from + lag + digits[digit].len();
-    }
-    code
 }

@@ -2,8 +2,9 @@
 
 use serde_json::json;
 
+use crate::client::text_of;
 use crate::scene::{AGENT_HZ, CUSTOMER_HZ, SUPERVISOR_HZ, audited, hears, tones, wait_until};
-use crate::world::{Talk, World, state_is};
+use crate::world::{Talk, World, own_session, state_is};
 
 async fn ears(talk: &Talk, agent: &[f32], customer: &[f32], what: &str) {
     wait_until(what, || {
@@ -99,13 +100,8 @@ async fn roles_are_refused_by_permission_by_network_and_beside_another_speaker()
     let beside = phone.dial("800").await.unwrap();
     wait_until("Leo listens", || hears(&beside.media, AGENT_HZ)).await;
     let leo = world.client("leo").await;
-    let sessions = leo.get("/api/v1/sessions").await.expect(200);
-    let own = sessions["sessions"].as_array().unwrap().iter();
-    let own = own
-        .into_iter()
-        .find(|session| session["mine"] == true)
-        .unwrap();
-    let own = format!("/api/v1/sessions/{}", own["id"].as_str().unwrap());
+    let own = own_session(&leo).await;
+    let own = format!("/api/v1/sessions/{}", text_of(&own["id"]));
     leo.patch(&own, coach()).await.expect_code(409, 9012);
     assert_eq!(leo.get(&own).await.expect(200)["state"], "monitor");
     beside.hang_up().await.unwrap();
@@ -121,11 +117,8 @@ async fn one_who_may_only_listen_is_refused_every_voice() {
     let phone = world.mobile_of("+358405550003").await;
     let line = phone.dial("800").await.unwrap();
     wait_until("Kim listens", || hears(&line.media, AGENT_HZ)).await;
-    let sessions = kim.get("/api/v1/sessions").await.expect(200);
-    let path = format!(
-        "/api/v1/sessions/{}",
-        sessions["sessions"][0]["id"].as_str().unwrap()
-    );
+    let session = text_of(&own_session(&kim).await["id"]);
+    let path = format!("/api/v1/sessions/{session}");
 
     for role in ["coach", "whisper_caller", "barge", "takeover"] {
         kim.patch(&path, json!({"role": role}))

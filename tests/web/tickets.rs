@@ -20,18 +20,16 @@ async fn hears_both(line: &Line) {
     .await;
 }
 
-/// Waits until the list of sessions, which follows what happened by some milliseconds, names the
-/// call that is supervised.
+/// Waits until the list of sessions names the call that is supervised.
 async fn supervises(client: &Client, call: &str) {
-    let mut seen = None;
-    for _ in 0..3000 {
-        seen = supervised(client).await;
-        if seen.as_deref() == Some(call) {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("not {call}: {seen:?}");
+    let named = |seen: &Value| seen["sessions"][0]["call"] == call;
+    client.until("/api/v1/sessions", named).await;
+}
+
+/// Waits until no session is live.
+async fn supervises_nothing(client: &Client) {
+    let none = |seen: &Value| seen["sessions"] == json!([]);
+    client.until("/api/v1/sessions", none).await;
 }
 
 /// The call of Mia's live session.
@@ -55,6 +53,7 @@ async fn a_ticket_brings_the_registered_phone_straight_into_the_named_call_once(
     hears_both(&line).await;
     supervises(&mia, &second.id).await;
     line.hang_up().await.unwrap();
+    supervises_nothing(&mia).await;
 
     let again = world.dial_in().await;
     wait_until("the menu is spoken", || again.media.packet_count() > 50).await;

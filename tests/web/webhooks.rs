@@ -110,13 +110,8 @@ async fn what_is_tried_too_often_is_kept_listed_and_sent_again_when_wanted() {
 
     let talk = world.talk("204").await;
     let letters = format!("{path}/dead-letters");
-    let dead = loop {
-        let listed = root.get(&letters).await.expect(200)["dead_letters"].clone();
-        if listed != json!([]) {
-            break listed;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    };
+    let listed = root.until(&letters, |seen| seen["dead_letters"] != json!([]));
+    let dead = listed.await["dead_letters"].clone();
     assert_eq!(dead[0]["event"], "call.started");
     assert_eq!(dead[0]["attempts"], 2);
     assert_eq!(dead[0]["error"], "status 500");

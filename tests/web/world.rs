@@ -90,7 +90,10 @@ impl World {
 
     /// The customer calls an agent, and both are heard.
     pub async fn talk(&mut self, extension: &str) -> Talk {
-        let number = extension.to_owned();
+        let boss = if extension == "251" { "sam" } else { "mia" };
+        let boss = self.client(boss).await;
+        let calls_of_agent = format!("/api/v1/calls?agent={extension}");
+        let before = boss.get(&calls_of_agent).await.expect(200);
         let call = self.converse(extension).await;
         call.customer.media.say(Voice::Tone(CUSTOMER_HZ));
         call.agent.media.say(Voice::Tone(AGENT_HZ));
@@ -98,20 +101,16 @@ impl World {
             hears(&call.customer.media, AGENT_HZ) && hears(&call.agent.media, CUSTOMER_HZ)
         })
         .await;
-        let boss = if extension == "251" { "sam" } else { "mia" };
-        let calls = self
-            .client(boss)
-            .await
-            .get("/api/v1/calls")
-            .await
-            .expect(200);
-        let calls = calls["calls"].as_array().unwrap();
-        let ours = calls
-            .iter()
-            .rev()
-            .find(|call| call["agent"]["extension"] == number);
+        let known = |id: &Value| list(&before, "calls").iter().any(|call| call["id"] == *id);
+        let new = |seen: &Value| {
+            let mut calls = list(seen, "calls").iter();
+            calls
+                .find(|call| !known(&call["id"]))
+                .map(|call| text_of(&call["id"]))
+        };
+        let seen = boss.until(&calls_of_agent, |seen| new(seen).is_some());
         Talk {
-            id: text_of(&ours.expect("the call is listed")["id"]),
+            id: new(&seen.await).expect("it was there"),
             customer: call.customer,
             agent: call.agent,
         }
@@ -183,15 +182,21 @@ pub fn add_root(service: &Service) {
 /// Waits until a session is in this state.
 pub async fn state_is(client: &Client, session: &str, state: &str) {
     let path = format!("/api/v1/sessions/{session}");
-    let mut seen = Value::Null;
-    for _ in 0..3000 {
-        seen = client.get(&path).await.expect(200);
-        if seen["state"] == state {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-    }
-    panic!("never {state}: {seen}");
+    client.until(&path, |seen| seen["state"] == state).await;
+}
+
+/// Waits until one's own session is live; the session.
+pub async fn own_session(client: &Client) -> Value {
+    let is_mine = |session: &&Value| session["mine"] == true;
+    let own = |seen: &Value| list(seen, "sessions").iter().find(is_mine).cloned();
+    let seen = client.until("/api/v1/sessions", |seen| own(seen).is_some());
+    own(&seen.await).expect("it was there")
+}
+
+/// The rows of an answer.
+pub fn list<'a>(answer: &'a Value, name: &str) -> &'a [Value] {
+    let rows = answer[name].as_array();
+    rows.unwrap_or_else(|| panic!("{answer} has no {name}"))
 }
 
 /// Rows of the audit with this action and outcome.
