@@ -1,5 +1,7 @@
 //! The audit and the reports, as they are handed out.
 
+use std::io::Read as _;
+
 use reqwest::Method;
 use serde_json::Value;
 
@@ -139,6 +141,19 @@ async fn csv_is_handed_out_to_those_who_accept_it() {
         text.starts_with("organisation,key,sessions,duration_s,"),
         "{text}"
     );
+
+    // Compressed, it has the same end.
+    let request = root.request(Method::GET, "/api/v1/audit", None);
+    let request = request.header("Accept", "text/csv");
+    let answer = request.header("Accept-Encoding", "gzip").send().await;
+    let answer = answer.unwrap();
+    assert_eq!(answer.headers()["content-encoding"], "gzip");
+    let (whole, sent) = (csv(&root, "/api/v1/audit").await.1, answer.bytes().await);
+    let mut text = String::new();
+    let sent = sent.unwrap();
+    let mut unpacked = flate2::read::GzDecoder::new(&sent[..]);
+    unpacked.read_to_string(&mut text).unwrap();
+    assert_eq!(text, whole);
 
     let json = root.get("/api/v1/audit").await;
     assert_eq!(json.headers["content-type"], "application/json");

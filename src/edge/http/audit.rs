@@ -4,7 +4,7 @@ use axum::body::Body as Page;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 use utoipa::{IntoParams, ToSchema};
@@ -90,7 +90,8 @@ pub async fn hand_out(mut export: Export, form: Form) -> Result<Response, Refusa
         }
     });
     let first = stream::iter(first.map(Ok));
-    let page = Page::from_stream(stream::StreamExt::chain(first, rest));
+    // What compresses a page asks again behind its end.
+    let page = Page::from_stream(first.chain(rest).fuse());
     Ok((headers_of(form), page).into_response())
 }
 
