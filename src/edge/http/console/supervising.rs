@@ -9,6 +9,7 @@ use crate::edge::http::console::answer::{self, Answer};
 use crate::edge::http::console::cards::Sight;
 use crate::edge::http::console::frame::{Frame, Place};
 use crate::edge::http::console::visitor::Supervisor;
+use crate::edge::http::phone::phone;
 
 #[derive(Template)]
 #[template(path = "supervising.html")]
@@ -25,12 +26,8 @@ struct Page {
 pub async fn show(State(web): State<Web>, supervisor: Supervisor) -> Answer {
     let sight = Sight::at(&web, &supervisor).await?;
     let agents = || sight.agents.iter();
-    let viewer = &supervisor.viewer;
-    let pending = web
-        .store
-        .pending_phone(&viewer.organisation, &viewer.user)
-        .await;
-    let pending = pending.map_err(|error| answer::refused(error.into()))?;
+    let phone = phone(&web, &supervisor.viewer).await;
+    let phone = phone.map_err(answer::refused)?;
     Ok(answer::page(&Page {
         frame: sight.frame(Place::Supervising),
         rows: agents()
@@ -41,6 +38,6 @@ pub async fn show(State(web): State<Web>, supervisor: Supervisor) -> Answer {
             .filter(|agent| !agent.watched)
             .map(|agent| (agent.extension.clone(), agent.name.clone()))
             .collect(),
-        pending: pending.map(|pending| pending.number),
+        pending: phone.pending.map(|pending| pending.phone),
     }))
 }
