@@ -166,6 +166,7 @@ async fn without_a_conference_nothing_rings_and_9011_is_answered() {
     // What rings first is what was ordered when there was a conference again: Leo's one phone.
     let session = call_me(&leo, &second.id, json!({})).await;
     let mut first = world.mobile.incoming().await.unwrap();
+    first.ring().await.unwrap();
     leo.delete(&format!("/api/v1/sessions/{session}"))
         .await
         .expect(204);
