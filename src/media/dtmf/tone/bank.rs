@@ -10,8 +10,6 @@
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 use std::sync::LazyLock;
 
-use multiversion::multiversion;
-
 use crate::media::dtmf::tone::grid::{BLOCK, PIECE, Pair, TONES_HZ, angular};
 
 /// Samples that the high-pass takes at once.
@@ -114,7 +112,10 @@ impl Bank {
     }
 }
 
-#[multiversion(targets("x86_64+avx2"))]
+#[cfg_attr(
+    not(feature = "portable"),
+    multiversion::multiversion(targets("x86_64+avx2"))
+)]
 fn run(
     bank: &mut Bank,
     tables: &Tables,

@@ -1,6 +1,6 @@
 //! Just enough complex arithmetic.
 
-use std::f64::consts::{FRAC_2_PI, FRAC_PI_2};
+use std::f64::consts::{FRAC_2_PI, FRAC_PI_2, PI};
 use std::ops::{Add, AddAssign, Mul, Sub};
 
 /// Taylor's series; within an eighth of a turn what follows is below 1e−11.
@@ -20,6 +20,16 @@ const COSINE: [f64; 7] = [
     1.0 / 40_320.0,
     -1.0 / 3_628_800.0,
     1.0 / 479_001_600.0,
+];
+
+/// A polynomial that is nearly the arctangent up to an eighth of a turn.
+const ARCTANGENT: [f64; 6] = [
+    0.999_977_26,
+    -0.332_623_47,
+    0.193_543_46,
+    -0.116_432_87,
+    0.052_653_32,
+    -0.011_721_20,
 ];
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -75,8 +85,15 @@ impl Complex {
         self.re * self.re + self.im * self.im
     }
 
+    /// In radians, good to 2·10⁻⁵. Quicker than the library's, like [`Self::turn`].
     pub fn phase(self) -> f64 {
-        self.im.atan2(self.re)
+        let (re, im) = (self.re.abs(), self.im.abs());
+        let ratio = re.min(im) / re.max(im).max(f64::MIN_POSITIVE);
+        let square = ratio * ratio;
+        let octant = ARCTANGENT.iter().rev().fold(0.0, |sum, c| sum * square + c) * ratio;
+        let quarter = if im > re { FRAC_PI_2 - octant } else { octant };
+        let half = if self.re < 0.0 { PI - quarter } else { quarter };
+        half.copysign(self.im)
     }
 }
 
@@ -133,5 +150,16 @@ mod tests {
 
             assert!((turn.re - cos).abs() < 1e-10 && (turn.im - sin).abs() < 1e-10);
         }
+    }
+    #[test]
+    fn a_phase_is_the_librarys_arctangent() {
+        for n in -20_000..20_000 {
+            let (sin, cos) = (f64::from(n) * 0.123).sin_cos();
+
+            let phase = Complex::new(3.0 * cos, 3.0 * sin).phase();
+
+            assert!((phase - sin.atan2(cos)).abs() < 2e-5);
+        }
+        assert_eq!(Complex::default().phase(), 0.0);
     }
 }

@@ -6,11 +6,12 @@
 //! be off in frequency, and what is dirty must be exact. Flat noise and hum beside the tones cost
 //! little, lines and periodicity much.
 
-use multiversion::multiversion;
+use std::sync::LazyLock;
 
 use crate::media::dtmf::tone::complex::Complex;
 use crate::media::dtmf::tone::fit::{Fit, Window};
 use crate::media::dtmf::tone::grid::{PIECE, decibels};
+use crate::media::dtmf::tone::sound::LONGEST;
 use crate::media::dtmf::tone::spectrum::{POINTS, bin, spectra};
 
 /// Beyond this a frequency is no key's, in percent (ITU-T Q.24 wants 1.5 to 1.8 accepted and 3.0
@@ -22,9 +23,6 @@ const TWIST_LIMITS: std::ops::RangeInclusive<f64> = -10.7..=6.6;
 
 /// The least sum of squared amplitudes: −49 dBm0 for each tone.
 const LEAST_POWER: f64 = 2.0 * 80.0 * 80.0;
-
-/// The longest window, in samples.
-const LONGEST: usize = 640;
 
 /// Purity asked for, in dB, by length in milliseconds.
 const PURITY_FLOOR: [(f64, f64); 6] = [
@@ -43,22 +41,43 @@ pub fn is_possible(fit: &Fit) -> bool {
         && column.error_percent.abs() <= FREQUENCY_LIMIT
         && TWIST_LIMITS.contains(&fit.twist_db())
         && fit.power() >= LEAST_POWER
-        && fit.purity_db() >= purity_floor(length_ms(fit))
+        && fit.purity_db() >= purity_floor(length_ms(fit)) - leniency_db(fit)
 }
 
-/// The largest residual with which a window of that energy could be a key.
-pub fn largest_residual(window: &Window, energy: f64) -> f64 {
-    let ratio = 10f64.powf(purity_floor(window_ms(window)) / 10.0);
-    energy / (1.0 + ratio)
+/// By how much less pure a key may be that is exact, and long enough for that to be known: codecs
+/// spoil the beginning of a key, but not its frequencies.
+fn leniency_db(fit: &Fit) -> f64 {
+    match fit.tones.map(|tone| tone.error_percent.abs() <= EXACT) {
+        [true, true] if length_ms(fit) >= LONG_MS => LENIENCY_DB,
+        _ => 0.0,
+    }
 }
+
+const EXACT: f64 = 0.4;
+const LONG_MS: f64 = 60.0;
+const LENIENCY_DB: f64 = 1.2;
+
+/// The largest share of its energy that a window can leave and be a key.
+pub fn largest_residual(window: &Window) -> f64 {
+    LARGEST_RESIDUAL[window.kept()]
+}
+
+/// By the pieces that count.
+static LARGEST_RESIDUAL: LazyLock<[f64; LONGEST + 1]> = LazyLock::new(|| {
+    std::array::from_fn(|pieces| {
+        let length = in_ms(pieces);
+        let lenient = if length >= LONG_MS { LENIENCY_DB } else { 0.0 };
+        1.0 / (1.0 + 10f64.powf((purity_floor(length) - lenient) / 10.0))
+    })
+});
 
 /// How much of the window counts.
 pub fn length_ms(fit: &Fit) -> f64 {
-    window_ms(&fit.window)
+    in_ms(fit.window.kept())
 }
 
-fn window_ms(window: &Window) -> f64 {
-    (window.kept() * PIECE) as f64 / 8.0
+fn in_ms(pieces: usize) -> f64 {
+    (pieces * PIECE) as f64 / 8.0
 }
 
 fn purity_floor(length: f64) -> f64 {
@@ -127,7 +146,7 @@ struct Rest {
 
 impl Rest {
     fn of(fit: &Fit, around: &Surroundings) -> Self {
-        let mut residual = [0.0; LONGEST];
+        let mut residual = [0.0; LONGEST * PIECE];
         let residual = &mut residual[..fit.window.samples()];
         residual.copy_from_slice(around.filtered);
         for tone in &fit.tones {
@@ -207,7 +226,10 @@ fn energy(samples: &[f32]) -> f64 {
     f64::from(samples.iter().map(|s| s * s).sum::<f32>())
 }
 
-#[multiversion(targets("x86_64+avx2"))]
+#[cfg_attr(
+    not(feature = "portable"),
+    multiversion::multiversion(targets("x86_64+avx2"))
+)]
 fn product(samples: &[f32], lag: usize) -> f32 {
     let (early, late) = (&samples[..samples.len() - lag], &samples[lag..]);
     let mut sums = [0.0f32; 8];

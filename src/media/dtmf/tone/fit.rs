@@ -10,7 +10,7 @@
 
 use crate::media::dtmf::tone::complex::Complex;
 use crate::media::dtmf::tone::grid::{PIECE, decibels};
-use crate::media::dtmf::tone::moments::{PairMoments, centre};
+use crate::media::dtmf::tone::moments::PairMoments;
 
 /// A stretch of pieces that ends `skipped` pieces before the present; of its pieces, those in `left
 /// out` do not count.
@@ -39,15 +39,17 @@ impl Window {
         self.pieces - self.left_out.count_ones() as usize
     }
 
-    /// Places before the present of the pieces that count, newest first.
-    fn counting(&self) -> impl Iterator<Item = usize> + '_ {
-        let pieces = (0..self.pieces).filter(|n| !self.is_left_out(*n));
-        pieces.map(|n| n + self.skipped)
-    }
-
-    fn missing(&self) -> impl Iterator<Item = usize> + '_ {
-        let pieces = (0..self.pieces).filter(|n| self.is_left_out(*n));
-        pieces.map(|n| n + self.skipped)
+    /// The stretches that are left out, each as a window of its own.
+    pub fn holes(&self) -> impl Iterator<Item = Window> + use<> {
+        let (mut rest, skipped) = (self.left_out, self.skipped);
+        std::iter::from_fn(move || {
+            (rest != 0).then(|| {
+                let from = rest.trailing_zeros();
+                let pieces = (rest >> from).trailing_ones();
+                rest &= !(((1 << pieces) - 1) << from);
+                Window::whole(skipped + from as usize, pieces as usize)
+            })
+        })
     }
 
     pub fn samples(&self) -> usize {
@@ -132,7 +134,12 @@ pub fn fit(
     let half = window.samples() as f64 / 2.0;
     let start = [nominal[0] + offsets[0], nominal[1] + offsets[1]];
 
-    let Some((moving, explained)) = moving(moments, &window, offsets, start, half) else {
+    let right = correlations(moments, &window, offsets, start, half);
+    let residual = energy - APART_AT_LEAST * explained_apart(&window, &right, half);
+    if residual > MOVING_IS_BETTER * most {
+        return Err(Hopeless { residual });
+    }
+    let Some((moving, explained)) = moving(&window, right, start, half) else {
         return Err(Hopeless { residual: 0.0 });
     };
     let residual = energy - explained;
@@ -166,41 +173,74 @@ pub fn fit(
     })
 }
 
-/// Amplitude in the middle, and its change from there to the end, of both tones; and the energy that
-/// they explain.
-fn moving(
+/// What the two tones explain together is less than this times what each of them explains alone: over
+/// 27.5 ms and more they have little to do with each other.
+const APART_AT_LEAST: f64 = 1.15;
+
+/// Correlations of a window with cos row, sin row, cos column, sin column, and with the same times
+/// time, which is counted in halves of the window.
+fn correlations(
     moments: &PairMoments,
     window: &Window,
     offsets: [f64; 2],
     angular: [f64; 2],
     half: f64,
-) -> Option<([[Complex; 2]; 2], f64)> {
-    let middle = window.middle();
+) -> [f64; 8] {
     let mut right = [0.0; 8];
     for tone in 0..2 {
-        let mut sums = [Complex::default(); 2];
-        let mut turns = Turns::new(-angular[tone], window, middle);
-        for back in window.counting() {
-            let time = centre(back) - middle;
-            let turn = turns.at(back);
-            let [sum, weighted] = moments.shifted(back, tone, offsets[tone]);
-            sums[0] += turn * sum;
-            sums[1] += turn * (sum.scale(time) + weighted);
-        }
-        right[2 * tone] = sums[0].re;
-        right[2 * tone + 1] = -sums[0].im;
-        right[4 + 2 * tone] = sums[1].re / half;
-        right[4 + 2 * tone + 1] = -sums[1].im / half;
+        let sums = moments.sums(window, tone, angular[tone], offsets[tone]);
+        right[2 * tone] = sums.level.re;
+        right[2 * tone + 1] = -sums.level.im;
+        right[4 + 2 * tone] = sums.change.re / half;
+        right[4 + 2 * tone + 1] = -sums.change.im / half;
     }
+    right
+}
 
-    let waves = Waves::new(angular, window, half);
-    let mut gram = [[0.0; 8]; 8];
-    for a in 0..8 {
-        for b in 0..=a {
-            gram[a][b] = waves.product(a % 4, b % 4, a / 4 + b / 4);
-        }
+/// The energy that tones which may move would explain, if each were there alone.
+fn explained_apart(window: &Window, right: &[f64; 8], half: f64) -> f64 {
+    let [count, first, second] = still_sums(window);
+    let (first, second) = (first / half, second / (half * half));
+    let determinant = (count * second - first * first).max(1e-6);
+    let mut explained = 0.0;
+    for n in 0..4 {
+        let (level, change) = (right[n], right[n + 4]);
+        explained +=
+            level * level * second - 2.0 * level * change * first + change * change * count;
     }
-    let solved = solve(gram, right)?;
+    2.0 * explained / determinant
+}
+
+/// Amplitude in the middle, and its change from there to the end, of both tones; and the energy that
+/// they explain.
+#[inline(never)]
+fn moving(
+    window: &Window,
+    right: [f64; 8],
+    angular: [f64; 2],
+    half: f64,
+) -> Option<([[Complex; 2]; 2], f64)> {
+    let waves = Waves::new(angular, window, half);
+    let mut solved = [0.0; 8];
+    if window.left_out == 0 {
+        for parity in [EVEN, ODD] {
+            let columns = parity.moving;
+            let part = columns.map(|column| right[column]);
+            let part = solve(waves.moving(parity.sign), part)?;
+            columns
+                .into_iter()
+                .zip(part)
+                .for_each(|(column, value)| solved[column] = value);
+        }
+    } else {
+        let mut gram = [[0.0; 8]; 8];
+        for a in 0..8 {
+            for b in 0..=a {
+                gram[a][b] = waves.product(a % 4, b % 4, a / 4 + b / 4);
+            }
+        }
+        solved = solve(gram, right)?;
+    }
     let explained = solved.iter().zip(&right).map(|(a, b)| a * b).sum();
     let tones = [0, 1].map(|tone| {
         [0, 4].map(|base| Complex::new(solved[base + 2 * tone], -solved[base + 2 * tone + 1]))
@@ -215,56 +255,60 @@ fn steady(
     offsets: [f64; 2],
     angular: [f64; 2],
 ) -> Option<([Complex; 2], f64)> {
-    let middle = window.middle();
     let mut right = [0.0; 4];
     for tone in 0..2 {
-        let mut sum = Complex::default();
-        let mut turns = Turns::new(-angular[tone], window, middle);
-        for back in window.counting() {
-            sum += turns.at(back) * moments.shifted(back, tone, offsets[tone])[0];
-        }
-        right[2 * tone] = sum.re;
-        right[2 * tone + 1] = -sum.im;
+        let sums = moments.sums(window, tone, angular[tone], offsets[tone]);
+        right[2 * tone] = sums.level.re;
+        right[2 * tone + 1] = -sums.level.im;
     }
 
     let waves = Waves::new(angular, window, 1.0);
-    let mut gram = [[0.0; 4]; 4];
-    for a in 0..4 {
-        for b in 0..=a {
-            gram[a][b] = waves.product(a, b, 0);
+    let mut solved = [0.0; 4];
+    if window.left_out == 0 {
+        for parity in [EVEN, ODD] {
+            let columns = parity.steady;
+            let part = columns.map(|column| right[column]);
+            let part = solve(waves.steady(parity.sign), part)?;
+            columns
+                .into_iter()
+                .zip(part)
+                .for_each(|(column, value)| solved[column] = value);
         }
+    } else {
+        let mut gram = [[0.0; 4]; 4];
+        for a in 0..4 {
+            for b in 0..=a {
+                gram[a][b] = waves.product(a, b, 0);
+            }
+        }
+        solved = solve(gram, right)?;
     }
-    let solved = solve(gram, right)?;
     let explained = solved.iter().zip(&right).map(|(a, b)| a * b).sum();
     let amplitudes = [0, 1].map(|tone| Complex::new(solved[2 * tone], -solved[2 * tone + 1]));
     Some((amplitudes, explained))
 }
 
-/// e^(j·angular·time) at the centres of the pieces, from the newest back.
-struct Turns {
-    next: usize,
-    value: Complex,
-    step: Complex,
+/// Over a whole window, what is even in time has nothing to do with what is odd: each is a system of
+/// its own, half as large.
+struct Parity {
+    /// Of cos row, sin row, cos column, sin column, and then the same times time, the amplitudes of
+    /// row and column, and their changes.
+    moving: [usize; 4],
+    steady: [usize; 2],
+    sign: f64,
 }
 
-impl Turns {
-    fn new(angular: f64, window: &Window, middle: f64) -> Self {
-        Self {
-            next: window.skipped,
-            value: Complex::turn(angular * (centre(window.skipped) - middle)),
-            step: Complex::turn(-angular * PIECE as f64),
-        }
-    }
+const EVEN: Parity = Parity {
+    moving: [0, 2, 5, 7],
+    steady: [0, 2],
+    sign: 1.0,
+};
 
-    /// Pieces are asked for in their order.
-    fn at(&mut self, back: usize) -> Complex {
-        while self.next < back {
-            self.value = self.value * self.step;
-            self.next += 1;
-        }
-        self.value
-    }
-}
+const ODD: Parity = Parity {
+    moving: [1, 3, 4, 6],
+    steady: [1, 3],
+    sign: -1.0,
+};
 
 /// Inner products of the waves cos and sin of both tones over the samples that count, weighted with
 /// powers of time: sums of waves at the sums and differences of their frequencies.
@@ -272,6 +316,8 @@ struct Waves {
     /// For each pair of tones, the sum of their frequencies and the difference, by power of time.
     sums: [[Complex; 3]; 3],
     differences: [[Complex; 3]; 3],
+    /// What they are to be multiplied with, by power of time.
+    scale: [f64; 3],
 }
 
 impl Waves {
@@ -280,38 +326,51 @@ impl Waves {
         let samples = window.samples() as f64;
         let whole = Combined::new(angular, samples / 2.0);
         let sample = Combined::new(angular, 0.5);
-        let mut waves = [0, 1, 2, 3].map(|n| centred_wave(whole.0[n], sample.0[n], samples));
-        let mut still = still_wave(samples);
-        if window.left_out != 0 {
-            let piece = Combined::new(angular, PIECE as f64 / 2.0);
-            let gap = [0, 1, 2, 3].map(|n| centred_wave(piece.0[n], sample.0[n], PIECE as f64));
-            let gap_still = still_wave(PIECE as f64);
-            let middle = window.middle();
-            let mut turns = angular.map(|w| Turns::new(w, window, middle));
-            for back in window.missing() {
-                let time = centre(back) - middle;
-                let turns = [turns[0].at(back), turns[1].at(back)];
-                let turns = Combined::of(turns).0;
-                for n in 0..4 {
-                    take_away(&mut waves[n], gap[n], turns[n], time);
-                }
-                take_away(&mut still, gap_still, Complex::new(1.0, 0.0), time);
+        let mut waves = [[Complex::default(); 3]; 4];
+        for n in 0..4 {
+            waves[n] = centred_wave(whole.0[n], sample.0[n], samples);
+        }
+        for hole in window.holes() {
+            let length = hole.samples() as f64;
+            let ends = Combined::new(angular, length / 2.0);
+            let time = hole.middle() - window.middle();
+            let turns = Combined::new(angular, time);
+            for n in 0..4 {
+                let gap = centred_wave(ends.0[n], sample.0[n], length);
+                take_away(&mut waves[n], gap, turns.0[n], time);
             }
         }
-        let scaled = |[zeroth, first, second]: [Complex; 3]| {
-            let per_unit = 1.0 / unit;
-            [
-                zeroth,
-                first.scale(per_unit),
-                second.scale(per_unit * per_unit),
-            ]
-        };
-        let [twice_row, sum, twice_column, difference] = waves.map(scaled);
-        let still = scaled(still);
+        let still = still_sums(window).map(|sum| Complex::new(sum, 0.0));
+        let [twice_row, sum, twice_column, difference] = waves;
         Self {
             sums: [twice_row, sum, twice_column],
             differences: [still, difference, still],
+            scale: [0.5, 0.5 / unit, 0.5 / (unit * unit)],
         }
+    }
+
+    /// The lower half of the products of the amplitudes of row and column that are even in time (sign
+    /// 1) or odd (sign −1), and of their changes, over a whole window.
+    fn moving(&self, sign: f64) -> [[f64; 4]; 4] {
+        let level =
+            |n: usize| self.scale[0] * (self.differences[n][0].re + sign * self.sums[n][0].re);
+        let change =
+            |n: usize| self.scale[2] * (self.differences[n][2].re - sign * self.sums[n][2].re);
+        let both = |n: usize| self.scale[1] * self.sums[n][1].im;
+        let apart = self.scale[1] * sign * self.differences[1][1].im;
+        [
+            [level(0), 0.0, 0.0, 0.0],
+            [level(1), level(2), 0.0, 0.0],
+            [both(0), both(1) - apart, change(0), 0.0],
+            [both(1) + apart, both(2), change(1), change(2)],
+        ]
+    }
+
+    /// The same of steady amplitudes.
+    fn steady(&self, sign: f64) -> [[f64; 2]; 2] {
+        let level =
+            |n: usize| self.scale[0] * (self.differences[n][0].re + sign * self.sums[n][0].re);
+        [[level(0), 0.0], [level(1), level(2)]]
     }
 
     /// The product of two of cos row, sin row, cos column, sin column.
@@ -327,7 +386,7 @@ impl Waves {
             (1, 0) => sum.im + difference.im,
             _ => sum.im - difference.im,
         };
-        value / 2.0
+        value * self.scale[power]
     }
 }
 
@@ -337,10 +396,7 @@ struct Combined([Complex; 4]);
 
 impl Combined {
     fn new(angular: [f64; 2], time: f64) -> Self {
-        Self::of(angular.map(|w| Complex::turn(w * time)))
-    }
-
-    fn of([row, column]: [Complex; 2]) -> Self {
+        let [row, column] = angular.map(|w| Complex::turn(w * time));
         Self([
             row * row,
             row * column,
@@ -373,14 +429,25 @@ fn centred_wave(whole: Complex, sample: Complex, count: f64) -> [Complex; 3] {
     ]
 }
 
-/// The same of a frequency of zero.
-fn still_wave(count: f64) -> [Complex; 3] {
-    let squares = count * (count * count - 1.0) / 12.0;
-    [count, 0.0, squares].map(|value| Complex::new(value, 0.0))
+/// Sums over the samples of a window that count, of 1, of their time and of its square.
+fn still_sums(window: &Window) -> [f64; 3] {
+    let squares = |count: f64| count * (count * count - 1.0) / 12.0;
+    let samples = window.samples() as f64;
+    let mut sums = [samples, 0.0, squares(samples)];
+    for hole in window.holes() {
+        let count = hole.samples() as f64;
+        let time = hole.middle() - window.middle();
+        sums[0] -= count;
+        sums[1] -= count * time;
+        sums[2] -= count * time * time + squares(count);
+    }
+    sums
 }
 
 /// Solves a symmetric positive system, of which the lower half is given, by Cholesky.
+#[inline(always)]
 fn solve<const N: usize>(mut gram: [[f64; N]; N], mut right: [f64; N]) -> Option<[f64; N]> {
+    let mut inverse = [0.0; N];
     for column in 0..N {
         for row in column..N {
             let mut value = gram[row][column];
@@ -391,9 +458,9 @@ fn solve<const N: usize>(mut gram: [[f64; N]; N], mut right: [f64; N]) -> Option
                 if value <= 1e-9 {
                     return None;
                 }
-                gram[row][column] = value.sqrt();
+                inverse[column] = 1.0 / value.sqrt();
             } else {
-                gram[row][column] = value / gram[column][column];
+                gram[row][column] = value * inverse[column];
             }
         }
     }
@@ -402,14 +469,14 @@ fn solve<const N: usize>(mut gram: [[f64; N]; N], mut right: [f64; N]) -> Option
         for k in 0..row {
             value -= gram[row][k] * right[k];
         }
-        right[row] = value / gram[row][row];
+        right[row] = value * inverse[row];
     }
     for row in (0..N).rev() {
         let mut value = right[row];
         for k in row + 1..N {
             value -= gram[k][row] * right[k];
         }
-        right[row] = value / gram[row][row];
+        right[row] = value * inverse[row];
     }
     Some(right)
 }

@@ -2,11 +2,12 @@
 //! 20 ms. From their advance comes the frequency to start a fit with, from their rise the onset.
 
 use crate::media::dtmf::tone::complex::Complex;
-use crate::media::dtmf::tone::fit::Window;
+use crate::media::dtmf::tone::fit::Fit;
 use crate::media::dtmf::tone::grid::{BLOCK, PIECE, Pair, decibels};
 use crate::media::dtmf::tone::moments::{
     HAMMING, HAMMING_PIECES, HAMMING_SQUARES, HAMMING_SUM, HOP_TURNS, PairMoments, REACH, hamming,
 };
+use crate::media::dtmf::tone::sound::Sound;
 
 /// Hops that can be looked back.
 const HOPS: usize = (REACH - HAMMING_PIECES) / 2 + 1;
@@ -32,6 +33,9 @@ pub struct Lines {
     values: Box<[[Complex; 2]; RING]>,
     /// One bit for each value that is known, by its place.
     known: u64,
+    /// The turns over the newest hops together, and over how many.
+    turned: [Complex; 2],
+    hops: usize,
 }
 
 /// Values are kept while they can be asked for; each block has the place of its number.
@@ -53,12 +57,17 @@ impl Lines {
             newest: 0,
             values: Box::new([[Complex::default(); 2]; RING]),
             known: 0,
+            turned: [Complex::default(); 2],
+            hops: 0,
         }
     }
 
     /// Looks at this pair, up to the block of that number.
     pub fn follow(&mut self, pair: Pair, block: u64) {
         let fresh = block.saturating_sub(self.newest);
+        if pair != self.pair || fresh > 0 {
+            (self.turned, self.hops) = ([Complex::default(); 2], 0);
+        }
         if pair != self.pair || fresh >= RING as u64 {
             self.known = 0;
         }
@@ -72,15 +81,15 @@ impl Lines {
     fn at(&mut self, moments: &PairMoments, hop: usize) -> [Complex; 2] {
         let place = (self.newest as usize).wrapping_sub(hop) % RING;
         if self.known >> place & 1 == 0 {
-            self.values[place] = [0, 1].map(|tone| hamming(moments, hop, tone));
+            self.values[place] = [hamming(moments, hop, 0), hamming(moments, hop, 1)];
             self.known |= 1 << place;
         }
         self.values[place]
     }
 
-    /// Whether the newest 20 ms are two lines near a key. `energy` is that of the samples under the
-    /// same window.
-    pub fn pass_the_gate(&mut self, moments: &PairMoments, energy: f64) -> bool {
+    /// Whether the newest 20 ms are two lines near a key.
+    pub fn pass_the_gate(&mut self, moments: &PairMoments, sound: &Sound) -> bool {
+        let energy = weighted_energy(sound, 0);
         let newest = self.at(moments, 0);
         let scale = 2.0 / HAMMING_SUM;
         let amplitudes = newest.map(|value| value.power() * scale * scale);
@@ -104,27 +113,34 @@ impl Lines {
         let nominal = moments.pair().angular();
         let hops = (pieces - HAMMING_PIECES) / 2;
         let off = self.advance(moments, hops);
-        [0, 1].map(|tone| {
+        let limited = |tone: usize| {
             let most = LARGEST_START * nominal[tone];
             off[tone].clamp(-most, most)
-        })
+        };
+        [limited(0), limited(1)]
     }
 
     /// The mean turn over the newest hops.
     fn advance(&mut self, moments: &PairMoments, hops: usize) -> [f64; 2] {
-        let mut sums = [Complex::default(); 2];
-        for hop in 0..hops {
+        if hops < self.hops {
+            (self.turned, self.hops) = ([Complex::default(); 2], 0);
+        }
+        for hop in self.hops..hops {
             let (newer, older) = (self.at(moments, hop), self.at(moments, hop + 1));
             for tone in 0..2 {
-                sums[tone] += newer[tone] * older[tone].conj();
+                self.turned[tone] += newer[tone] * older[tone].conj();
             }
         }
+        self.hops = hops;
+        let sums = self.turned;
         let tones = self.pair.tones();
-        [0, 1].map(|tone| (sums[tone] * HOP_TURNS[tones[tone]]).phase() / BLOCK as f64)
+        let off = |tone: usize| (sums[tone] * HOP_TURNS[tones[tone]]).phase() / BLOCK as f64;
+        [off(0), off(1)]
     }
 
     /// Walks back from the start of a window to where the tones began.
-    pub fn beginning(&mut self, moments: &PairMoments, window: &Window) -> Beginning {
+    pub fn beginning(&mut self, moments: &PairMoments, fit: &Fit, sound: &Sound) -> Beginning {
+        let window = &fit.window;
         let first = (window.skipped + window.pieces - HAMMING_PIECES) / 2;
         let last = (first + FARTHEST).min(HOPS - 1);
         let mut powers = [[0.0; 2]; HOPS];
@@ -146,30 +162,56 @@ impl Lines {
             }
             _ => false,
         };
+        // A codec may let a key begin faintly, or with one of its tones.
+        let together = |hop: usize| power(hop, 0) + power(hop, 1);
+        let least = FAINT * (0..=first).map(together).fold(0.0, f64::max);
+        let of_all = |hop: usize| weighted_energy(sound, hop) / PAIR_OF_ENERGY;
+        let from = half[0].unwrap_or(first).max(first);
+        let faint = (from..=last.min(from + LONGEST_FAINT))
+            .take_while(|hop| of_all(*hop) >= least)
+            .filter(|hop| together(*hop) >= least.max(LEAST_OF_ALL * of_all(*hop)))
+            .last()
+            .filter(|hop| *hop >= from + 2);
+        // A window of 20 ms has 7 ms of the tone when it has so little of it.
+        let faintest = faint.map_or(0, |hop| hop * BLOCK + 66);
         Beginning {
             is_sharp,
-            onset_ago: onset(half[0], window),
+            onset_ago: onset(half[0], fit).max(faintest),
         }
     }
 }
 
 /// The onset in samples before the present, of the hop in which the row was first 3 dB down.
-fn onset(half: Option<usize>, window: &Window) -> usize {
+fn onset(half: Option<usize>, fit: &Fit) -> usize {
+    let window = &fit.window;
     let begin = (window.skipped + window.pieces) * PIECE;
-    let kept = window.kept() * PIECE;
+    // The tones fill at least what they explain.
+    let filled = (window.kept() * PIECE) as f64 * fit.share();
     // The middle of a window of 20 ms, a hop of 5 ms.
     let found = half.map(|hop| hop * BLOCK + 80);
     match found {
-        Some(onset) if onset <= begin + 120 => onset.max(kept.saturating_sub(24)).max(1),
+        Some(onset) if onset <= begin + 120 => {
+            onset.max((filled as usize).saturating_sub(24)).max(1)
+        }
         _ => begin,
     }
 }
 
-/// The energy of the newest 20 ms under the square of the window, from that of its pieces.
-pub fn weighted_energy(energy: impl Fn(usize) -> f32) -> f64 {
-    HAMMING
-        .iter()
-        .enumerate()
-        .map(|(n, weights)| weights[0] * weights[0] * f64::from(energy(n)))
+/// What is left of a key in a faint beginning: −16 dB, and half of what sounds there.
+const FAINT: f64 = 0.025;
+const LEAST_OF_ALL: f64 = 0.5;
+
+/// A frame of a codec, in hops: no faint beginning is longer.
+const LONGEST_FAINT: usize = 5;
+
+/// The energy under the window of a tone whose correlation with it has the power 1.
+const PAIR_OF_ENERGY: f64 = HAMMING_SQUARES * 2.0 / (HAMMING_SUM * HAMMING_SUM);
+
+/// The energy of 20 ms under the square of the window, from that of its pieces.
+fn weighted_energy(sound: &Sound, hop: usize) -> f64 {
+    let energies = sound.energies(2 * hop, HAMMING_PIECES).iter().rev();
+    energies
+        .zip(HAMMING.iter())
+        .map(|(energy, weights)| weights[0] * weights[0] * f64::from(*energy))
         .sum()
 }

@@ -6,11 +6,13 @@
 //! of these, and no sample is looked at twice. With moments up to the third, a correction of 2.4 %
 //! costs an error of about a thousandth.
 
+// Lanes are counted, so that the loops read as the vectors that they become.
+#![allow(clippy::needless_range_loop)]
+
 use std::sync::LazyLock;
 
-use multiversion::multiversion;
-
 use crate::media::dtmf::tone::complex::Complex;
+use crate::media::dtmf::tone::fit::Window;
 use crate::media::dtmf::tone::grid::{BLOCK, PIECE, Pair, TONES_HZ, angular};
 
 /// Pieces that can be looked back: 240 ms.
@@ -44,7 +46,7 @@ static FACTORS: LazyLock<[[Moments; PIECE]; 8]> = LazyLock::new(|| {
 });
 
 /// Centre of the piece that lies `back` pieces before the newest, in samples from the present.
-pub fn centre(back: usize) -> f64 {
+fn centre(back: usize) -> f64 {
     CENTRE - (PIECE * back) as f64
 }
 
@@ -97,32 +99,97 @@ impl PairMoments {
         }
     }
 
-    /// The moments of one tone in a piece: row 0, column 1. Pieces before the beginning are silent.
-    pub fn piece(&self, back: usize, tone: usize) -> [Complex; 4] {
-        let number = self.to as i64 - 1 - back as i64;
-        if number < self.from as i64 {
-            return [Complex::default(); 4];
-        }
-        let moments = &self.pieces[number as usize % RING][tone];
-        std::array::from_fn(|order| {
-            Complex::new(
-                f64::from(moments[2 * order]),
-                f64::from(moments[2 * order + 1]),
-            )
-        })
-    }
+    /// Sums over the pieces of a window, of one tone (row 0, column 1), each turned by the frequency
+    /// `angular` to the middle of the window. The same frequency is `offset` from the nominal one;
+    /// both in radians per sample. Pieces before the beginning are silent.
+    pub fn sums(&self, window: &Window, tone: usize, angular: f64, offset: f64) -> Sums {
+        let newest = self.to as i64 - 1 - window.skipped as i64;
+        let heard = (newest + 1 - self.from as i64).max(0) as usize;
+        let middle = window.middle();
+        let time = centre(window.skipped) - middle;
+        let newest_turn = Complex::turn(-angular * time);
+        let step = Complex::turn(angular * PIECE as f64);
+        let steps = Steps {
+            newest: newest as usize,
+            pieces: window.pieces.min(heard),
+            left_out: window.left_out,
+            time: time as f32,
+            newest_two: [newest_turn, newest_turn * step],
+            two_steps: step * step,
+        };
+        let mut gathered = [[0.0; 8]; 4];
+        gather(&self.pieces, tone, &steps, &mut gathered);
 
-    /// Sum, and sum weighted with time in samples from the piece's centre, of the piece with the
-    /// frequency `offset` (radians per sample) taken out as well.
-    pub fn shifted(&self, back: usize, tone: usize, offset: f64) -> [Complex; 2] {
-        let [s0, s1, s2, s3] = self.piece(back, tone);
-        let d = offset * UNIT;
+        let [re, im, timed_re, timed_im] = &gathered;
+        let [s0, s1, s2, s3] = turned(re, im);
+        let [t0, t1, t2, t3] = turned(timed_re, timed_im);
         // The series of e^(−jdm) under the sum.
-        let sum = s0 - s1.scale(d).times_j() - s2.scale(d * d / 2.0)
-            + s3.scale(d * d * d / 6.0).times_j();
-        let weighted = s1 - s2.scale(d).times_j() - s3.scale(d * d / 2.0);
-        [sum, weighted.scale(UNIT)]
+        let d = offset * UNIT;
+        let shifted = |s0: Complex, s1: Complex, s2: Complex, s3: Complex| {
+            s0 - s1.scale(d).times_j() - s2.scale(d * d / 2.0) + s3.scale(d * d * d / 6.0).times_j()
+        };
+        let within = s1 - s2.scale(d).times_j() - s3.scale(d * d / 2.0);
+        Sums {
+            level: shifted(s0, s1, s2, s3),
+            change: shifted(t0, t1, t2, t3) + within.scale(UNIT),
+        }
     }
+}
+
+/// The signal with a tone taken out, summed; and the same weighted with time, in samples from the
+/// middle of the window.
+pub struct Sums {
+    pub level: Complex,
+    pub change: Complex,
+}
+
+/// The moments that were multiplied with the cosine and with the sine of a turn, as the moments
+/// turned.
+#[inline]
+fn turned(cos: &Moments, sin: &Moments) -> [Complex; 4] {
+    let moment =
+        |a: usize, b: usize| Complex::new(f64::from(cos[a] - sin[b]), f64::from(cos[b] + sin[a]));
+    [moment(0, 1), moment(2, 3), moment(4, 5), moment(6, 7)]
+}
+
+/// How a window is gone through, from its newest piece back.
+struct Steps {
+    /// The number of that piece, and how many there are.
+    newest: usize,
+    pieces: usize,
+    left_out: u64,
+    /// Samples from the middle of the window.
+    time: f32,
+    /// What turns the two newest pieces to the middle, and every second piece from the one before.
+    newest_two: [Complex; 2],
+    two_steps: Complex,
+}
+
+/// Sums of the moments, multiplied with cosine and sine of their turns, and with the same times
+/// time.
+#[cfg_attr(
+    not(feature = "portable"),
+    multiversion::multiversion(targets("x86_64+avx2"))
+)]
+fn gather(pieces: &[[Moments; 2]; RING], tone: usize, steps: &Steps, gathered: &mut [Moments; 4]) {
+    let mut sums = [[0.0f32; 8]; 4];
+    // Two turns side by side, so that one need not wait for the other.
+    let [mut turn, mut next] = steps.newest_two;
+    for back in 0..steps.pieces {
+        if steps.left_out >> back & 1 == 0 {
+            let piece = &pieces[steps.newest.wrapping_sub(back) % RING][tone];
+            let time = steps.time - (PIECE * back) as f32;
+            let (cos, sin) = (turn.re as f32, turn.im as f32);
+            let factors = [cos, sin, time * cos, time * sin];
+            for sum in 0..4 {
+                for lane in 0..8 {
+                    sums[sum][lane] += factors[sum] * piece[lane];
+                }
+            }
+        }
+        (turn, next) = (next, turn * steps.two_steps);
+    }
+    *gathered = sums;
 }
 
 fn demodulate(pieces: &mut [[Moments; 2]; RING], first: u64, samples: &[f32], pair: Pair) {
@@ -130,7 +197,10 @@ fn demodulate(pieces: &mut [[Moments; 2]; RING], first: u64, samples: &[f32], pa
     run(pieces, first, samples, row, column);
 }
 
-#[multiversion(targets("x86_64+avx2"))]
+#[cfg_attr(
+    not(feature = "portable"),
+    multiversion::multiversion(targets("x86_64+avx2"))
+)]
 fn run(
     pieces: &mut [[Moments; 2]; RING],
     first: u64,
@@ -162,22 +232,39 @@ fn run(
 /// next, less [`HOP_TURNS`], tells how far the frequency is off; and a value stays what it is as
 /// hops go by.
 pub fn hamming(moments: &PairMoments, hop: usize, tone: usize) -> Complex {
-    let turns = &TURNS[moments.pair().tones()[tone]];
-    let mut sum = Complex::default();
-    for (n, (weights, turn)) in HAMMING.iter().zip(turns).enumerate() {
-        let piece = moments.piece(2 * hop + n, tone);
-        let mut part = Complex::default();
-        for order in 0..3 {
-            part += piece[order].scale(weights[order]);
+    let factors = &HAMMING_FACTORS[moments.pair().tones()[tone]];
+    let newest = moments.to as i64 - 1 - 2 * hop as i64;
+    let mut sums = [[0.0f32; 8]; 2];
+    for (back, [cos, sin]) in (0..).zip(factors) {
+        let number = newest - back;
+        if number < moments.from as i64 {
+            break;
         }
-        sum += *turn * part;
+        let piece = &moments.pieces[number as usize % RING][tone];
+        for lane in 0..8 {
+            sums[0][lane] += piece[lane] * cos[lane];
+            sums[1][lane] += piece[lane] * sin[lane];
+        }
     }
-    sum
+    let whole = |sums: &[f32; 8]| f64::from(sums.iter().sum::<f32>());
+    Complex::new(whole(&sums[0]), whole(&sums[1]))
 }
 
-/// What turns the pieces of a window to its end, for each tone.
-static TURNS: LazyLock<[[Complex; HAMMING_PIECES]; 8]> = LazyLock::new(|| {
-    TONES_HZ.map(|hz| std::array::from_fn(|back| Complex::turn(-angular(hz) * centre(back))))
+/// What each moment of the pieces of a window adds to the correlation, as its two parts: its weight,
+/// turned to the end of the window.
+static HAMMING_FACTORS: LazyLock<[[[Moments; 2]; HAMMING_PIECES]; 8]> = LazyLock::new(|| {
+    TONES_HZ.map(|hz| {
+        std::array::from_fn(|back| {
+            let turn = Complex::turn(-angular(hz) * centre(back));
+            let weight = |lane: usize| HAMMING[back].get(lane / 2).copied().unwrap_or(0.0);
+            let lane = |even: f64, odd: f64| {
+                std::array::from_fn(|lane| {
+                    (weight(lane) * if lane % 2 == 0 { even } else { odd }) as f32
+                })
+            };
+            [lane(turn.re, -turn.im), lane(turn.im, turn.re)]
+        })
+    })
 });
 
 /// What takes the nominal advance over a hop out again, for each tone.

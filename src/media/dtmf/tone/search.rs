@@ -1,0 +1,332 @@
+//! The search for a key in what was heard lately: windows of growing length, each fitted with the
+//! two steady tones of one pair, until one of them is a key.
+
+use crate::media::dtmf::tone::Profile;
+use crate::media::dtmf::tone::bank::Survey;
+use crate::media::dtmf::tone::evidence::{Surroundings, is_possible, largest_residual, score};
+use crate::media::dtmf::tone::fit::{Fit, Window, fit};
+use crate::media::dtmf::tone::grid::{BLOCK, PIECE, Pair, pieces_in};
+use crate::media::dtmf::tone::lines::Lines;
+use crate::media::dtmf::tone::moments::{HAMMING_PIECES, PairMoments, REACH};
+use crate::media::dtmf::tone::sound::{LONGEST, Sound};
+use crate::media::dtmf::tone::watch::{ALARM_WINDOWS, is_alarming};
+
+/// Windows of the fits, in pieces.
+const MENU_WINDOWS: [usize; 7] = [11, 13, 16, 20, 24, 28, LONGEST];
+const ROLE_WINDOWS: [usize; 2] = [24, 28];
+
+/// The score that a key needs.
+const MENU_SCORE: f64 = 0.0;
+const ROLE_SCORE: f64 = 4.2;
+
+/// In the role profile a key is known this long after it began, or not at all.
+const ROLE_LATEST: usize = 75 * 8;
+
+/// From this length on a window may have holes. What interrupts a key does so once or twice; the
+/// pitch of a voice, over and over.
+const LEAST_WITH_HOLES: usize = pieces_in(40);
+const MOST_HOLES: usize = 2;
+
+/// What the tones have to explain around a hole, and around one that leaves less than 32.5 ms.
+const SHARE_WITH_HOLES: f64 = 0.90;
+const SHARE_OF_LITTLE: f64 = 0.96;
+const LITTLE: usize = 13;
+
+/// Less energy than this in 20 ms is silence.
+const SILENCE: f32 = 160.0 * 40.0 * 40.0;
+
+/// The share of the energy that the strongest pair must have for a closer look.
+const LEAST_SHARE: f32 = 0.20;
+
+/// Frequencies are found over each window anew, so that the bound of one is nearly that of the
+/// next.
+const BOUND_SLACK: f64 = 0.85;
+
+/// Nothing that starts this far from a key ends near one, of itself: a fit corrects less than a
+/// percent.
+const FARTHEST_START: f64 = 0.033;
+
+/// One pair at a time, as far as it was looked at.
+#[derive(Clone, Debug)]
+pub struct Search {
+    moments: PairMoments,
+    lines: Lines,
+    bounds: Bounds,
+}
+
+/// What windows leave at least, for one pair: a window leaves no less than any part of it does. The
+/// parts are the windows before it, in this block and in those just before.
+#[derive(Clone, Debug)]
+struct Bounds {
+    pair: Pair,
+    present: u64,
+    /// By the pieces of a window that ends now; never less for a longer one.
+    least: [f64; LONGEST + 1],
+}
+
+/// A key that was just recognised.
+pub struct Found {
+    pub pair: Pair,
+    pub fit: Fit,
+    /// Samples.
+    pub onset_ago: usize,
+}
+
+/// What is looked for.
+pub struct Wanted<'a> {
+    pub profile: Profile,
+    pub survey: &'a Survey,
+    /// The key that is down, which is not found again.
+    pub held: Option<Pair>,
+    /// Samples since the key before was there last: no window begins in it.
+    pub since_last: Option<u64>,
+}
+
+/// What became of a window.
+enum Verdict {
+    Key(Found),
+    /// Not clean enough, but not far from it.
+    Unclean,
+    Hopeless,
+}
+
+impl Verdict {
+    fn of_residual(residual: f64, energy: f64) -> Self {
+        match residual > 0.25 * energy {
+            true => Self::Hopeless,
+            false => Self::Unclean,
+        }
+    }
+}
+
+impl Search {
+    pub fn new() -> Self {
+        Self {
+            moments: PairMoments::new(),
+            lines: Lines::new(),
+            bounds: Bounds {
+                pair: Pair { row: 0, column: 4 },
+                present: 0,
+                least: [0.0; LONGEST + 1],
+            },
+        }
+    }
+
+    /// Looks for a key that is there now.
+    #[inline]
+    pub fn find(&mut self, sound: &Sound, wanted: &Wanted) -> Option<Found> {
+        let pair = wanted.survey.strongest();
+        if wanted.held == Some(pair) || !self.is_near_a_key(sound, wanted.survey, pair) {
+            return None;
+        }
+        self.fit_windows(sound, wanted, pair)
+    }
+
+    /// Fits one window after the other, the shortest first, until one is a key.
+    #[inline(never)]
+    fn fit_windows(&mut self, sound: &Sound, wanted: &Wanted, pair: Pair) -> Option<Found> {
+        let windows: &[usize] = match wanted.profile {
+            Profile::Menu => &MENU_WINDOWS,
+            Profile::Role => &ROLE_WINDOWS,
+        };
+        self.reach(sound, pair, windows[windows.len() - 1]);
+        self.bounds.follow(pair, sound.present());
+        for (n, &pieces) in windows.iter().enumerate() {
+            let whole = Window::whole(0, pieces);
+            if !wanted.may_begin(&whole) {
+                return None;
+            }
+            let first = self.try_window(sound, wanted, whole);
+            if let Verdict::Key(found) = first {
+                return Some(found);
+            }
+            if wanted.profile == Profile::Menu && n == 0 && matches!(first, Verdict::Unclean) {
+                let earlier = Window::whole(1, pieces);
+                if let Verdict::Key(found) = self.try_window(sound, wanted, earlier) {
+                    return Some(found);
+                }
+            }
+            if pieces >= LEAST_WITH_HOLES
+                && let Some(window) = window_with_holes(sound, wanted.profile, pieces)
+                && let Verdict::Key(found) = self.try_window(sound, wanted, window)
+            {
+                return Some(found);
+            }
+        }
+        None
+    }
+
+    /// Looks for what might be a key, over windows too short to know.
+    pub fn alarm(&mut self, sound: &Sound, survey: &Survey) -> Option<(Pair, Fit)> {
+        let pair = survey.strongest();
+        if !self.is_near_a_key(sound, survey, pair) {
+            return None;
+        }
+        self.reach(sound, pair, ALARM_WINDOWS[ALARM_WINDOWS.len() - 1]);
+        ALARM_WINDOWS.iter().find_map(|&pieces| {
+            let window = Window::whole(0, pieces);
+            let offsets = self.lines.offsets(&self.moments, pieces);
+            let energy = sound.energy(&window);
+            let fit = fit(&self.moments, window, offsets, energy, energy).ok()?;
+            is_alarming(&fit).then_some((pair, fit))
+        })
+    }
+
+    /// Whether the newest 20 ms are worth a fit.
+    #[inline]
+    fn is_near_a_key(&mut self, sound: &Sound, survey: &Survey, pair: Pair) -> bool {
+        let energy = sound.newest_energy(HAMMING_PIECES);
+        if energy < SILENCE || survey.share(pair, energy) < LEAST_SHARE {
+            return false;
+        }
+        self.pass_the_gate(sound, pair)
+    }
+
+    #[inline(never)]
+    fn pass_the_gate(&mut self, sound: &Sound, pair: Pair) -> bool {
+        self.reach(sound, pair, HAMMING_PIECES + 2);
+        self.lines.pass_the_gate(&self.moments, sound)
+    }
+
+    /// Makes the moments of a pair available for the newest pieces.
+    fn reach(&mut self, sound: &Sound, pair: Pair, pieces: usize) {
+        let samples = sound.filtered.last(pieces * PIECE);
+        self.moments.reach(pair, sound.present(), pieces, samples);
+        let block = sound.present() / (BLOCK / PIECE) as u64;
+        self.lines.follow(pair, block);
+    }
+
+    /// Fits and judges one window.
+    fn try_window(&mut self, sound: &Sound, wanted: &Wanted, window: Window) -> Verdict {
+        if !wanted.may_begin(&window) {
+            return Verdict::Hopeless;
+        }
+        let energy = sound.energy(&window);
+        let most = largest_residual(&window).min(1.0 - least_share(&window)) * energy;
+        let least = self.bounds.of(&window);
+        if least * BOUND_SLACK > most {
+            return Verdict::of_residual(least, energy);
+        }
+        let offsets = self.lines.offsets(&self.moments, window.pieces);
+        let nominal = self.moments.pair().angular();
+        if (0..2).any(|tone| offsets[tone].abs() > FARTHEST_START * nominal[tone]) {
+            return Verdict::Hopeless;
+        }
+        match fit(&self.moments, window, offsets, energy, most) {
+            Ok(fit) => {
+                self.bounds.add(&window, fit.residual);
+                if !is_trusted_with_holes(&fit) {
+                    return Verdict::Unclean;
+                }
+                match self.judge(sound, wanted.profile, fit) {
+                    Some(found) => Verdict::Key(found),
+                    None => Verdict::Unclean,
+                }
+            }
+            Err(hopeless) => {
+                self.bounds.add(&window, hopeless.residual);
+                Verdict::of_residual(hopeless.residual, energy)
+            }
+        }
+    }
+
+    fn judge(&mut self, sound: &Sound, profile: Profile, fit: Fit) -> Option<Found> {
+        if !is_possible(&fit) {
+            return None;
+        }
+        let pair = self.moments.pair();
+        self.reach(sound, pair, REACH);
+        let beginning = self.lines.beginning(&self.moments, &fit, sound);
+        let window = &fit.window;
+        let samples = window.samples();
+        let end = window.skipped * PIECE + samples;
+        let around = Surroundings {
+            unfiltered: &sound.unfiltered.last(end.min(LONGEST * PIECE))[..samples],
+            filtered: &sound.filtered.last(end)[..samples],
+            is_sharp: beginning.is_sharp,
+            quietest: sound.quietest_before(window),
+        };
+        let (needed, latest) = match profile {
+            Profile::Menu => (MENU_SCORE, usize::MAX),
+            Profile::Role => (ROLE_SCORE, ROLE_LATEST),
+        };
+        let onset_ago = beginning.onset_ago;
+        (onset_ago <= latest && score(&fit, &around) >= needed).then_some(Found {
+            pair,
+            fit,
+            onset_ago,
+        })
+    }
+}
+
+impl Bounds {
+    /// Looks at this pair, up to that piece.
+    fn follow(&mut self, pair: Pair, present: u64) {
+        let fresh = (present - self.present) as usize;
+        if pair != self.pair || fresh >= self.least.len() {
+            self.least.fill(0.0);
+        } else {
+            self.least.copy_within(..LONGEST + 1 - fresh, fresh);
+            self.least[..fresh].fill(0.0);
+        }
+        (self.pair, self.present) = (pair, present);
+    }
+
+    /// What a window leaves at least.
+    fn of(&self, window: &Window) -> f64 {
+        match window.skipped {
+            0 => self.least[window.pieces.min(window.left_out.trailing_zeros() as usize)],
+            _ => 0.0,
+        }
+    }
+
+    /// A window leaves so much.
+    fn add(&mut self, window: &Window, residual: f64) {
+        if window.skipped == 0 && window.left_out == 0 {
+            for least in &mut self.least[window.pieces..] {
+                *least = least.max(residual);
+            }
+        }
+    }
+}
+
+impl Wanted<'_> {
+    fn may_begin(&self, window: &Window) -> bool {
+        let begin = ((window.skipped + window.pieces) * PIECE) as u64;
+        self.since_last
+            .is_none_or(|since| begin <= since + PIECE as u64 / 2)
+    }
+}
+
+fn window_with_holes(sound: &Sound, profile: Profile, pieces: usize) -> Option<Window> {
+    let window = Window {
+        left_out: sound.holes(pieces),
+        ..Window::whole(0, pieces)
+    };
+    let least = match profile {
+        Profile::Menu => pieces_in(25),
+        Profile::Role => pieces_in(55),
+    };
+    let holes = window.holes().count();
+    ((1..=MOST_HOLES).contains(&holes) && window.kept() >= least).then_some(window)
+}
+
+/// The share that the tones have to explain of a window, because of its holes.
+fn least_share(window: &Window) -> f64 {
+    match window.left_out {
+        0 => 0.0,
+        _ if window.kept() >= LITTLE => SHARE_WITH_HOLES,
+        _ => SHARE_OF_LITTLE,
+    }
+}
+
+/// Whether a fit over a hole may be judged: its phase runs on across the hole.
+fn is_trusted_with_holes(fit: &Fit) -> bool {
+    let window = &fit.window;
+    if window.left_out == 0 {
+        return true;
+    }
+    let kept = || (0..window.pieces).filter(|n| !window.is_left_out(*n));
+    let span = kept().max().unwrap_or(0) - kept().min().unwrap_or(0) + 1;
+    fit.share() >= least_share(window) && (window.kept() >= LITTLE || span > pieces_in(38))
+}
