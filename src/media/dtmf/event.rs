@@ -259,6 +259,55 @@ mod tests {
         assert_eq!(phone.sends(5, FIRST, 160, false), Some('5'));
     }
 
+    #[test]
+    fn a_press_is_one_digit_whatever_is_lost_repeated_or_reordered() {
+        let mut random = fastrand::Rng::with_seed(4733);
+        for clock_khz in [8, 48] {
+            for (lost, copies, swapped) in [(0, 1, 1), (5, 2, 1), (20, 1, 1), (40, 1, 1), (0, 2, 4)]
+            {
+                let mut phone = Phone::new();
+                let mut packets = Vec::new();
+                let mut pressed = Vec::new();
+                for press in 0..200 {
+                    let begun = FIRST.wrapping_add(press * 200 * u32::from(clock_khz));
+                    let key = random.u8(..16);
+                    // Updates every 20 ms of a press of 120 ms, and three ends.
+                    for n in 1..=9u16 {
+                        if random.u8(..100) < lost {
+                            continue;
+                        }
+                        let duration = 20 * clock_khz * n.min(6);
+                        packets.extend([(key, begun, duration, n > 6)].repeat(copies));
+                        if pressed.last() != Some(&(begun, key)) {
+                            pressed.push((begun, key));
+                        }
+                    }
+                }
+
+                let mut heard = Vec::new();
+                for packets in packets.chunks(swapped) {
+                    for &(key, begun, duration, end) in packets.iter().rev() {
+                        if let Some(digit) = phone.sends(key, begun, duration, end) {
+                            heard.push((begun, digit));
+                        }
+                    }
+                }
+
+                let expected = pressed.into_iter().map(|(begun, key)| {
+                    let digit = Digit::from_event(key).map(Digit::as_char);
+                    (begun, digit.unwrap())
+                });
+                let mut expected: Vec<_> = expected.collect();
+                expected.sort_unstable();
+                heard.sort_unstable();
+                assert_eq!(
+                    heard, expected,
+                    "{clock_khz} kHz, {lost} % lost, {copies} copies"
+                );
+            }
+        }
+    }
+
     struct Phone {
         receiver: EventReceiver,
         now: Instant,
