@@ -12,18 +12,15 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use sottovoce::demo::tones::{COLUMNS_HZ, ROWS_HZ};
 use sottovoce::demo::voices;
 use sottovoce::media::dtmf::tone::{Profile, ToneDetector};
 
 const FRAME: usize = 160;
-/// Each figure is the best of so many runs: what disturbs only ever adds.
-const RUNS: usize = 7;
-/// How long one run goes on at least.
-const LEAST: Duration = Duration::from_millis(150);
+/// Each figure is the best of the runs in so long a time: what disturbs only ever adds, and a run is
+/// short enough to go undisturbed on a busy machine.
+const RUNNING: Duration = Duration::from_secs(1);
 const SECONDS: usize = 20;
-
-const ROWS_HZ: [f32; 4] = [697.0, 770.0, 852.0, 941.0];
-const COLUMNS_HZ: [f32; 4] = [1_209.0, 1_336.0, 1_477.0, 1_633.0];
 
 fn main() -> anyhow::Result<()> {
     let build = match cfg!(feature = "portable") {
@@ -114,16 +111,11 @@ fn filters(sound: &[i16]) -> f64 {
 
 /// Nanoseconds for each sample, in the best of the runs.
 fn best(samples: usize, mut work: impl FnMut()) -> f64 {
-    work();
-    let mut best = f64::INFINITY;
-    for _ in 0..RUNS {
-        let (begun, mut rounds) = (Instant::now(), 0);
-        while rounds == 0 || begun.elapsed() < LEAST {
-            work();
-            rounds += 1;
-        }
-        let each = begun.elapsed().as_secs_f64() * 1e9 / (rounds * samples) as f64;
-        best = best.min(each);
+    let (begun, mut best) = (Instant::now(), f64::INFINITY);
+    while begun.elapsed() < RUNNING {
+        let run = Instant::now();
+        work();
+        best = best.min(run.elapsed().as_secs_f64() * 1e9 / samples as f64);
     }
     best
 }

@@ -12,4 +12,5 @@ pub mod phone;
 pub mod roles;
 pub mod service;
 pub mod stage;
+pub mod tones;
 pub mod voices;

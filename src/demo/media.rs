@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use crate::demo::tones;
 use crate::edge::clock;
 
 /// Samples in 20 ms of 8 kHz.
@@ -508,17 +509,11 @@ fn event_payload(key: char, end: bool, duration: u16) -> [u8; 4] {
     [code, if end { 0x80 | 10 } else { 10 }, high, low]
 }
 
-/// Overwrites the frame with two tones of −8 dBm0 each, with 4 ms ramps at the key's edges.
+/// Overwrites the frame with two tones of −8 dBm0 each.
 fn key_tone(key: char, step: usize, frame: &mut [i16; FRAME]) {
-    const ROWS: [f32; 4] = [697.0, 770.0, 852.0, 941.0];
-    const COLUMNS: [f32; 4] = [1209.0, 1336.0, 1477.0, 1633.0];
-    let index = "123A456B789C*0#D".find(key).unwrap_or(0);
-    let (row, column) = (ROWS[index / 4], COLUMNS[index % 4]);
     // −8 dBm0; 0 dBm0 is a sine 3.14 dB below the G.711 overload of 32124.
     let amplitude = 32124.0 * 10f32.powf(-11.14 / 20.0);
     for (i, sample) in frame.iter_mut().enumerate() {
-        let t = (step * FRAME + i) as f32 / RATE_HZ as f32;
-        let angle = std::f32::consts::TAU * t;
-        *sample = (amplitude * ((angle * row).sin() + (angle * column).sin())) as i16;
+        *sample = tones::key_sample(key, amplitude, step * FRAME + i);
     }
 }

@@ -229,10 +229,12 @@ impl KeyTone {
     }
 }
 
+/// The rows and columns of the keypad, in Hz (ITU-T Q.23).
+pub const ROWS_HZ: [f32; 4] = [697.0, 770.0, 852.0, 941.0];
+pub const COLUMNS_HZ: [f32; 4] = [1_209.0, 1_336.0, 1_477.0, 1_633.0];
+
 /// Row and column of a key, in Hz.
 pub fn frequencies(digit: Digit) -> (f32, f32) {
-    const ROWS: [f32; 4] = [697.0, 770.0, 852.0, 941.0];
-    const COLUMNS: [f32; 4] = [1_209.0, 1_336.0, 1_477.0, 1_633.0];
     let (row, column) = match digit.event() {
         0 => (3, 1),
         key @ 1..=9 => (usize::from(key - 1) / 3, usize::from(key - 1) % 3),
@@ -240,7 +242,7 @@ pub fn frequencies(digit: Digit) -> (f32, f32) {
         11 => (3, 2),
         letter => (usize::from(letter - 12) % 4, 3),
     };
-    (ROWS[row], COLUMNS[column])
+    (ROWS_HZ[row], COLUMNS_HZ[column])
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sottovoce::demo::media::{KeySending, Voice};
 use sottovoce::demo::phone::{Line, Phone, PhoneConfig};
 use sottovoce::demo::stage::{self, MOBILE};
+use sottovoce::demo::tones::amplitude;
 
 use crate::scene::{AGENT_HZ, CUSTOMER_HZ, SUPERVISOR_HZ, Scene, audit_csv, stop, wait_until};
 
@@ -57,7 +58,7 @@ async fn in_band_keys_work_and_no_party_hears_them() {
         for hz in [770.0, 1336.0, 941.0, 1477.0] {
             let loud = heard.samples[start..]
                 .chunks_exact(160)
-                .filter(|frame| crate::scene::amplitude(frame, hz) > 1500.0)
+                .filter(|frame| amplitude(frame, hz) > 1500.0)
                 .count();
             assert_eq!(loud, 0, "frames with {hz} Hz of a key");
         }

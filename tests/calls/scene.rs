@@ -7,6 +7,7 @@ use sottovoce::demo::media::{Media, RATE_HZ, Track, Voice};
 use sottovoce::demo::phone::{Line, Phone};
 use sottovoce::demo::service::{Service, Setup};
 use sottovoce::demo::stage::{self, MOBILE, OFFICE};
+use sottovoce::demo::tones::amplitude;
 use sottovoce::edge::clock;
 
 pub const CUSTOMER_HZ: f32 = 500.0;
@@ -220,20 +221,6 @@ pub fn hears(media: &Media, hz: f32) -> bool {
         .last()
         .is_none_or(|packet| clock::now().duration_since(packet.at) > Duration::from_millis(300));
     !late && amplitude(&heard.samples[newest..], hz) > HEARD
-}
-
-/// Amplitude of one frequency.
-pub fn amplitude(samples: &[i16], hz: f32) -> f32 {
-    if samples.is_empty() {
-        return 0.0;
-    }
-    let (mut real, mut imaginary) = (0f32, 0f32);
-    for (n, sample) in samples.iter().enumerate() {
-        let angle = std::f32::consts::TAU * hz * n as f32 / RATE_HZ as f32;
-        real += f32::from(*sample) * angle.cos();
-        imaginary += f32::from(*sample) * angle.sin();
-    }
-    2.0 * real.hypot(imaginary) / samples.len() as f32
 }
 
 /// The longest stretch since `from` in which a tone that should be there was not, in frames of 20 ms.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use sottovoce::demo::media::KeySending;
 use sottovoce::demo::roles::breaks;
+use sottovoce::demo::tones::amplitude;
 use sottovoce::edge::clock;
 
 use crate::scene::{
@@ -90,8 +91,7 @@ async fn a_takeover_keeps_the_customer_and_releases_the_agent() {
     // The supervisor was in the customer's ear before the agent had left it.
     let heard = scene.customer.media.heard();
     let both = heard.samples.chunks_exact(160).filter(|frame| {
-        crate::scene::amplitude(frame, AGENT_HZ) > 500.0
-            && crate::scene::amplitude(frame, SUPERVISOR_HZ) > 500.0
+        amplitude(frame, AGENT_HZ) > 500.0 && amplitude(frame, SUPERVISOR_HZ) > 500.0
     });
     // 250 ms, less what the # lasts on and the way to the ear takes.
     assert!(both.count() >= 3, "they overlap");
@@ -132,7 +132,7 @@ async fn the_agent_alone_hears_one_short_notice_when_it_is_policy() {
     let notice = |samples: &[i16]| {
         samples
             .chunks_exact(160)
-            .filter(|frame| crate::scene::amplitude(frame, 440.0) > 300.0)
+            .filter(|frame| amplitude(frame, 440.0) > 300.0)
             .count()
     };
     // The customer's own tone lies at 500 Hz: 440 Hz is told apart over a frame and a half.

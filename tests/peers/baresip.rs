@@ -12,6 +12,7 @@ use sottovoce::demo::phone::Phone;
 use sottovoce::demo::roles::write_wav;
 use sottovoce::demo::service::{Service, Setup};
 use sottovoce::demo::stage::{self, Conversation, MOBILE, OFFICE};
+use sottovoce::demo::tones::amplitude;
 
 use crate::common::folder::Folder;
 
@@ -172,16 +173,6 @@ async fn scene(folder: &Folder, change: impl FnOnce(Setup) -> Setup) -> Scene {
         _agent: agent,
         _customer: customer,
     }
-}
-
-fn amplitude(samples: &[i16], hz: f32) -> f32 {
-    let (mut real, mut imaginary) = (0f32, 0f32);
-    for (n, sample) in samples.iter().enumerate() {
-        let angle = std::f32::consts::TAU * hz * n as f32 / 8000.0;
-        real += f32::from(*sample) * angle.cos();
-        imaginary += f32::from(*sample) * angle.sin();
-    }
-    2.0 * real.hypot(imaginary) / samples.len().max(1) as f32
 }
 
 /// Waits until the supervisor's tone is, or is not, in an ear.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use audio_codec::{CodecType, create_decoder, create_encoder};
 use rtp_rs::{RtpPacketBuilder, RtpReader, Seq};
+use sottovoce::demo::tones::{amplitude, key_sample};
 
 pub const FRAME: usize = 160;
 pub const FRAME_TIME: Duration = Duration::from_millis(20);
@@ -190,15 +191,10 @@ impl SimPhone {
     }
 
     fn key_frame(&mut self, code: u8) -> [i16; FRAME] {
-        const ROWS: [f32; 4] = [697.0, 770.0, 852.0, 941.0];
-        const COLUMNS: [f32; 4] = [1209.0, 1336.0, 1477.0, 1633.0];
         let key = b"0123456789*#ABCD"[usize::from(code)] as char;
-        let place = "123A456B789C*0#D".find(key).expect("a key");
-        let (row, column) = (ROWS[place / 4], COLUMNS[place % 4]);
         let mut frame = [0; FRAME];
         for sample in &mut frame {
-            let angle = std::f32::consts::TAU * self.phase as f32 / 8000.0;
-            *sample = (8000.0 * ((angle * row).sin() + (angle * column).sin())) as i16;
+            *sample = key_sample(key, 8000.0, self.phase);
             self.phase += 1;
         }
         frame
@@ -287,20 +283,4 @@ pub fn measure(at: Instant, payload: &[u8], phones: usize) -> HeardFrame {
         amplitudes,
         prompt: amplitude(&samples, PROMPT_HZ),
     }
-}
-
-/// Amplitude of one frequency (a single bin of a Fourier transform).
-fn amplitude(samples: &[i16], hz: f32) -> f32 {
-    if samples.is_empty() {
-        return 0.0;
-    }
-    let coefficient = 2.0 * (std::f32::consts::TAU * hz / 8000.0).cos();
-    let (mut s1, mut s2) = (0f32, 0f32);
-    for sample in samples {
-        let s0 = f32::from(*sample) + coefficient * s1 - s2;
-        s2 = s1;
-        s1 = s0;
-    }
-    let power = s1 * s1 + s2 * s2 - coefficient * s1 * s2;
-    2.0 * power.max(0.0).sqrt() / samples.len() as f32
 }

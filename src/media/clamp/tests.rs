@@ -5,9 +5,7 @@ use std::f64::consts::TAU;
 use super::*;
 use crate::media::dtmf::Digit;
 use crate::media::dtmf::tone::ToneEvent;
-
-const ROWS: [f64; 4] = [697.0, 770.0, 852.0, 941.0];
-const COLUMNS: [f64; 4] = [1_209.0, 1_336.0, 1_477.0, 1_633.0];
+use crate::media::tone::{COLUMNS_HZ, ROWS_HZ};
 
 /// A tone below this is not heard: −50 dBm0.
 const HEARD: f64 = 72.0;
@@ -145,8 +143,8 @@ fn tone(key: usize, milliseconds: usize, dbm0: f64) -> Vec<i16> {
     (0..milliseconds * 8)
         .map(|n| {
             let time = n as f64 / 8_000.0;
-            let row = (TAU * ROWS[key / 4] * time).sin();
-            let column = (TAU * COLUMNS[key % 4] * time + 1.0).sin();
+            let row = (TAU * f64::from(ROWS_HZ[key / 4]) * time).sin();
+            let column = (TAU * f64::from(COLUMNS_HZ[key % 4]) * time + 1.0).sin();
             ((row + column) * amplitude).clamp(-32_768.0, 32_767.0) as i16
         })
         .collect()

@@ -4,6 +4,7 @@
 use std::f64::consts::TAU;
 
 use crate::media::dtmf::Digit;
+use crate::media::tone::{COLUMNS_HZ, ROWS_HZ};
 
 pub const RATE_HZ: usize = 8_000;
 
@@ -18,9 +19,16 @@ pub const fn pieces_in(milliseconds: usize) -> usize {
 }
 
 /// The eight tones: four rows, then four columns.
-pub const TONES_HZ: [f64; 8] = [
-    697.0, 770.0, 852.0, 941.0, 1_209.0, 1_336.0, 1_477.0, 1_633.0,
-];
+pub const TONES_HZ: [f64; 8] = {
+    let mut tones = [0.0; 8];
+    let mut n = 0;
+    while n < 4 {
+        tones[n] = ROWS_HZ[n] as f64;
+        tones[n + 4] = COLUMNS_HZ[n] as f64;
+        n += 1;
+    }
+    tones
+};
 
 /// Radians per sample.
 pub fn angular(hz: f64) -> f64 {
