@@ -103,11 +103,12 @@ lines += ["", "Missed: " + ", ".join("%d with seed %d" % (n, s) for s, n in miss
           "", "## Profile `role`", "", "| | wanted | " + " | ".join("seed %d" % s for s in seeds) + " |", "| --- | --- |" + " ---: |" * len(seeds)]
 def row(name, wanted, of):
     lines.append("| %s | %s | %s |" % (name, wanted, " | ".join(show(of(results[s])) for s in seeds)))
-for group, name in (("g711_clean", "G.711"), ("opus_clean", "Opus")):
+groups_of_keys = {"g711_clean": "G.711", "opus_clean": "Opus"}
+for group, name in groups_of_keys.items():
     row("80 ms keys through %s, %%" % name, ">= 99.9", lambda r: r["role"][group]["pct"])
     row("decided after onset, median, ms", "", lambda r: r["role"][group]["median"])
     row("99th percentile, ms", "<= 75", lambda r: r["role"][group]["p99"])
-    row("latest, ms", "", lambda r: r["role"][group]["max"])
+    row("latest, ms", "<= 75", lambda r: r["role"][group]["max"])
 row("100 ms keys 10 dB above own speech, %", ">= 99", lambda r: r["role"]["doubletalk_speech"]["10"])
 row("the same, 6 dB, %", "", lambda r: r["role"]["doubletalk_speech"]["6"])
 row("100 ms keys 10 dB above music, %", "", lambda r: r["role"]["doubletalk_music"]["10"])
@@ -123,10 +124,14 @@ print(text)
 if "role_talkoff" not in first:
     sys.exit()                                # the README says what was found in recordings, too
 wanted, t = len(targets), first["role_talkoff"]
-met = " and ".join("%d" % (wanted - n) for n in missed.values())
-line = "| in-band keys | %s of %d targets met with seeds %s; imagined in %.1f h of human speech, %.1f h of synthetic speech and %.1f h of music: %d in a menu, %d in a session | [table](fixtures/tables/dtmf.md), %s |" % (
-    met, wanted, " and ".join(map(str, seeds)), m["talkoff.speech_hours"], m["talkoff.synth_hours"], m["talkoff.music_hours"],
-    m["talkoff.all_hits"], t["talkoff.all_hits"], version)
+def listed(values):
+    *but_last, last = map(str, values)
+    return ", ".join(but_last) + " and " + last if but_last else last
+met = listed(wanted - n for n in missed.values())
+latest = max(results[s]["role"][group]["max"] for s in seeds for group in groups_of_keys)
+line = "| in-band keys | %s of %d targets met with seeds %s; imagined in %.1f h of human speech, %.1f h of synthetic speech and %.1f h of music: %d in a menu, %d in a session, where a key is known after at most %.0f ms | [table](fixtures/tables/dtmf.md), %s |" % (
+    met, wanted, listed(seeds), m["talkoff.speech_hours"], m["talkoff.synth_hours"], m["talkoff.music_hours"],
+    m["talkoff.all_hits"], t["talkoff.all_hits"], latest, version)
 readme = ROOT / "README.md"
 new, found = re.subn(r"(?m)^\| in-band keys \|.*$", lambda _: line, readme.read_text())
 if found != 1:
