@@ -25,14 +25,14 @@ pub fn amplitude(samples: &[i16], hz: f32) -> f32 {
     if samples.is_empty() {
         return 0.0;
     }
-    let coefficient = 2.0 * (TAU * hz / RATE_HZ).cos();
-    let (mut newer, mut older) = (0f32, 0f32);
+    let coefficient = 2.0 * f64::from(TAU * hz / RATE_HZ).cos();
+    let (mut newer, mut older) = (0.0, 0.0);
     for sample in samples {
-        let newest = f32::from(*sample) + coefficient * newer - older;
+        let newest = f64::from(*sample) + coefficient * newer - older;
         (newer, older) = (newest, newer);
     }
-    let power = newer * newer + older * older - coefficient * newer * older;
-    2.0 * power.max(0.0).sqrt() / samples.len() as f32
+    let power: f64 = newer * newer + older * older - coefficient * newer * older;
+    (2.0 * power.max(0.0).sqrt() / samples.len() as f64) as f32
 }
 
 #[cfg(test)]

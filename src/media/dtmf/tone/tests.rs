@@ -124,6 +124,34 @@ fn the_role_profile_takes_80_ms_keys_within_75_ms_and_no_40_ms_keys() {
 }
 
 #[test]
+fn a_key_that_a_codec_begins_faintly_is_dated_from_there_and_known_in_time() {
+    for code in 0..16 {
+        for (lead, faint) in [
+            (480, [-30.0, -18.0]),
+            (493, [-18.0, -30.0]),
+            (507, [-18.0; 2]),
+        ] {
+            let mut sound = silence(lead);
+            sound.extend(tones(code, 20, faint, [0.0; 2]));
+            sound.extend(key(code, 60, -10.0));
+            sound.extend(silence(800));
+
+            let heard = hear(Profile::Role, &sound);
+
+            assert_eq!(heard.len(), 1, "{code}: {faint:?}");
+            assert!(
+                heard[0].onset.abs_diff(lead) <= 80,
+                "{code}: {faint:?}: {heard:?}"
+            );
+            assert!(
+                heard[0].decided - lead <= 600,
+                "{code}: {faint:?}: {heard:?}"
+            );
+        }
+    }
+}
+
+#[test]
 fn harmonics_of_a_voice_are_no_keys() {
     // Sung vowels, steady and as loud as keys: each harmonic is a turning phasor.
     for pitch in (80..420).step_by(7) {
