@@ -418,3 +418,30 @@ async fn the_sockets_are_free_when_the_edge_has_shut_down() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
+
+#[tokio::test]
+async fn reliable_provisionals_are_neither_offered_nor_promised() {
+    let mut world = World::new().await;
+    let phone = Phone::at("127.0.0.1", world.udp).await;
+    world.dial_phone(&phone);
+    let invite = phone.request("INVITE").await;
+    for name in ["Supported", "Require"] {
+        assert!(!invite.find(name).is_some_and(|it| it.contains("100rel")));
+    }
+
+    let demanding = world.carrier().await;
+    let mut call = Call::new(&demanding, "+358401", "204");
+    let demand = call.request("INVITE", "Require: 100rel\r\n", &sdp(4_000));
+    demanding.send(&demand).await;
+    let refused = demanding.expect(420).await;
+    assert_eq!(refused.header("Unsupported"), "100rel");
+
+    let able = world.carrier().await;
+    let mut call = Call::new(&able, "+358401", "204");
+    let offer = call.request("INVITE", "Supported: 100rel\r\n", &sdp(4_000));
+    able.send(&offer).await;
+    let (leg, _) = world.invited().await;
+    world.sip.send(leg, SignalCommand::Ring);
+    let ringing = able.expect(180).await;
+    assert!(ringing.find("RSeq").is_none() && ringing.find("Require").is_none());
+}

@@ -105,6 +105,96 @@ async fn a_reinvite_without_offer_is_answered_in_its_ack() {
 }
 
 #[tokio::test]
+async fn a_request_that_overtakes_the_ack_of_our_200_shows_that_it_came() {
+    let mut world = World::new().await;
+    let carrier = world.carrier().await;
+    let mut call = Call::new(&carrier, "+358401", "204");
+    carrier.send(&call.request("INVITE", "", &sdp(4000))).await;
+    let (leg, _) = world.invited().await;
+    world.sip.send(leg, answer());
+    call.confirmed_by(&carrier.expect(200).await);
+    let acks = [call.ack("")];
+
+    // Twice: before the ACK of the call's own answer, and before that of a hold's.
+    for port in [4002, 4004] {
+        carrier.send(&call.request("INVITE", "", &sdp(port))).await;
+        if port == 4002 {
+            assert!(matches!(
+                world.signal_of(leg).await,
+                Signal::Acknowledged { sdp: None }
+            ));
+        }
+        let Signal::Reinvited { request, sdp } = world.signal_of(leg).await else {
+            panic!("a re-INVITE");
+        };
+        assert_eq!(sdp, Some(description(port)));
+        let sdp = description(6000);
+        world
+            .sip
+            .send(leg, SignalCommand::AcceptReinvite { request, sdp });
+        carrier.expect_to(200, call.cseq).await;
+    }
+    // The ACK that was overtaken finds nothing to say; the call is ended as any other.
+    carrier.send(&acks[0]).await;
+    carrier.send(&call.request("BYE", "", "")).await;
+    carrier.expect_to(200, call.cseq).await;
+    assert!(matches!(world.signal_of(leg).await, Signal::HungUp { .. }));
+}
+
+#[tokio::test]
+async fn a_hang_up_of_ours_waits_for_no_ack_once_the_peer_shows_that_it_has_our_200() {
+    let mut world = World::new().await;
+    let carrier = world.carrier().await;
+    let mut call = Call::new(&carrier, "+358401", "204");
+    carrier.send(&call.request("INVITE", "", &sdp(4000))).await;
+    let (leg, _) = world.invited().await;
+    world.sip.send(leg, answer());
+    call.confirmed_by(&carrier.expect(200).await);
+
+    world.sip.send(leg, SignalCommand::HangUp { reason: None });
+    carrier.send(&call.request("INVITE", "", &sdp(4002))).await;
+
+    assert!(matches!(
+        world.signal_of(leg).await,
+        Signal::Acknowledged { .. }
+    ));
+    let bye = carrier.request("BYE").await;
+    carrier.answer(&bye, 200, "", "", "").await;
+    assert!(matches!(world.signal_of(leg).await, Signal::HangUpDone));
+}
+
+#[tokio::test]
+async fn a_reinvite_that_overtakes_the_answer_to_our_offer_is_asked_to_come_again() {
+    let mut world = World::new().await;
+    let carrier = world.carrier().await;
+    let (leg, mut call) = standing(&mut world, &carrier).await;
+    carrier.send(&call.request("INVITE", "", "")).await;
+    let Signal::Reinvited { request, .. } = world.signal_of(leg).await else {
+        panic!("a re-INVITE without offer");
+    };
+    let offer = description(6002);
+    world.sip.send(
+        leg,
+        SignalCommand::AcceptReinvite {
+            request,
+            sdp: offer,
+        },
+    );
+    carrier.expect(200).await;
+    let ack = call.ack(&sdp(4002));
+
+    carrier.send(&call.request("INVITE", "", &sdp(4004))).await;
+    let refused = carrier.expect_to(500, call.cseq).await;
+    assert!(refused.header("Retry-After").parse::<u8>().is_ok());
+    carrier.send(&ack).await;
+
+    let Signal::ReinviteAcknowledged { sdp, .. } = world.signal_of(leg).await else {
+        panic!("the answer to our offer");
+    };
+    assert_eq!(sdp, Some(description(4002)));
+}
+
+#[tokio::test]
 async fn our_reinvite_is_acknowledged_and_told_also_when_refused() {
     let mut world = World::new().await;
     let phone = Phone::at("127.0.0.1", world.udp).await;

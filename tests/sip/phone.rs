@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::net::UdpSocket;
 
 /// A busy machine is slow, a broken product is silent.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -156,6 +156,19 @@ impl Phone {
                 "{status} expected: {}",
                 message.start
             );
+        }
+    }
+
+    /// Waits for that status to the request of that number; what answers others is skipped.
+    pub async fn expect_to(&self, status: u16, cseq: u32) -> Message {
+        loop {
+            let message = self.receive().await;
+            let to = message.header("CSeq").split(' ').next();
+            if to != Some(&cseq.to_string()) || matches!(message.status(), 0 | 100) {
+                continue;
+            }
+            assert_eq!(message.status(), status, "{}", message.start);
+            return message;
         }
     }
 

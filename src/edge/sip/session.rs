@@ -329,6 +329,11 @@ impl Session {
             answer_simple(&mut transaction, 500).await;
             return Next::Stay;
         }
+        if transaction.original.method == Method::Invite
+            && self.has_our_answer().await == Next::Over
+        {
+            return Next::Over;
+        }
         match transaction.original.method {
             Method::Bye => return self.bye(transaction).await,
             Method::Invite => self.reinvited(transaction).await,
@@ -356,6 +361,16 @@ impl Session {
                 self.leg.tell(Signal::HungUp { reason }).await;
                 Next::Over
             }
+        }
+    }
+
+    /// A peer has one INVITE at a time under way (RFC 3261 §14.1): that it begins the next shows
+    /// that our 200 reached it, though its ACK was overtaken or lost. Only an ACK that brings the
+    /// answer to our offer is still waited for.
+    async fn has_our_answer(&mut self) -> Next {
+        match self.unacknowledged.take_if(|waiting| !waiting.wants_answer) {
+            Some(waiting) => self.acknowledged(waiting, None).await,
+            None => Next::Stay,
         }
     }
 

@@ -7,6 +7,7 @@ use crate::edge::sip::leg::{News, TransactionId};
 use crate::edge::sip::message::{Answer, cseq, description, status_of};
 use crate::edge::sip::session::{Ending, Next, Session, Unacknowledged};
 use crate::edge::sip::trunk::authorise;
+use crate::wire::sdp::SessionDescription;
 
 impl Session {
     pub(super) async fn hear(&mut self, transaction: TransactionId, news: News) -> Next {
@@ -87,19 +88,7 @@ impl Session {
             News::Acknowledged(ack) => {
                 // An answer that cannot be read is none: control decides what that means.
                 let sdp = description(&ack.headers, &ack.body).ok().flatten();
-                match waiting.reinvite {
-                    None => {
-                        let sdp = sdp.filter(|_| waiting.wants_answer);
-                        self.leg.tell(Signal::Acknowledged { sdp }).await;
-                    }
-                    Some(request) if waiting.wants_answer => {
-                        self.leg
-                            .tell(Signal::ReinviteAcknowledged { request, sdp })
-                            .await;
-                    }
-                    Some(_) => {}
-                }
-                self.end_if_wanted().await
+                self.acknowledged(waiting, sdp).await
             }
             News::Ended => {
                 self.leg.tell(Signal::NeverAcknowledged).await;
@@ -111,6 +100,26 @@ impl Session {
                 Next::Stay
             }
         }
+    }
+
+    pub(super) async fn acknowledged(
+        &mut self,
+        waiting: Unacknowledged,
+        sdp: Option<SessionDescription>,
+    ) -> Next {
+        match waiting.reinvite {
+            None => {
+                let sdp = sdp.filter(|_| waiting.wants_answer);
+                self.leg.tell(Signal::Acknowledged { sdp }).await;
+            }
+            Some(request) if waiting.wants_answer => {
+                self.leg
+                    .tell(Signal::ReinviteAcknowledged { request, sdp })
+                    .await;
+            }
+            Some(_) => {}
+        }
+        self.end_if_wanted().await
     }
 
     async fn end_if_wanted(&mut self) -> Next {
