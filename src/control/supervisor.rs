@@ -594,7 +594,4 @@ impl Switchboard {
 }
 
 #[cfg(test)]
-pub(in crate::control) mod harness;
-
-#[cfg(test)]
 mod tests;

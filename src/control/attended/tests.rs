@@ -1,7 +1,10 @@
 //! The agent asks a colleague in a second call, then brings both together.
 
 use crate::control::call::CallState;
-use crate::control::harness::*;
+use crate::control::harness::acme::*;
+use crate::control::harness::descriptions::*;
+use crate::control::harness::house::*;
+use crate::control::harness::words::*;
 use crate::control::input::{Consulted, Origin, Signal};
 use crate::id::{LegId, RequestId};
 use crate::media::command::Command;

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::control::harness::*;
+use crate::control::harness::acme::*;
+use crate::control::harness::descriptions::*;
+use crate::control::harness::house::*;
+use crate::control::harness::words::*;
 use crate::control::input::{Input, Network, Origin, Signal};
 use crate::control::output::SignalCommand;
 use crate::control::policy::CallKind;

@@ -5,13 +5,14 @@ use std::time::Duration;
 use regex::Regex;
 
 use crate::control::call::Side;
+use crate::control::harness::descriptions::pcmu;
+use crate::control::harness::stage::{PIN, Stage};
 use crate::control::input::{Ask, Reply, Signal};
 use crate::control::output::{Output, SignalCommand, Target};
 use crate::control::refusal::ErrorCode;
 use crate::control::role::Supervision;
 use crate::control::settings::{Route, RouteTarget, Settings};
 use crate::control::snapshot::SessionState;
-use crate::control::supervisor::harness::{PIN, Stage, sdp};
 use crate::id::{CallId, LegId};
 use crate::media::command::ConveneRefusal;
 
@@ -255,7 +256,7 @@ fn dialled(stage: &Stage) -> Vec<LegId> {
 }
 
 fn answer(stage: &mut Stage, leg: LegId) {
-    let sdp = sdp("sendrecv");
+    let sdp = pcmu("sendrecv");
     stage.signal(leg, Signal::Answered { sdp: Some(sdp) });
 }
 

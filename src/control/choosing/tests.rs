@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use crate::control::call::Side;
+use crate::control::harness::stage::{MIA, ONA, Stage};
 use crate::control::input::{Ask, Reply};
 use crate::control::refusal::ErrorCode;
 use crate::control::role::Supervision;
-use crate::control::supervisor::harness::{MIA, ONA, Stage};
 
 #[test]
 fn with_no_call_at_all_it_is_9004_and_the_menu_stays_open() {

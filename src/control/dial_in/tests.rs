@@ -5,13 +5,14 @@ use std::time::Duration;
 use regex::Regex;
 
 use crate::control::desk::PIN_LOCK;
+use crate::control::harness::descriptions::pcmu;
+use crate::control::harness::stage::{MIA, PIN, Stage};
 use crate::control::input::{CallerIdTrust, Input, Signal, StoreAnswer};
 use crate::control::output::{Output, SignalCommand, Target};
 use crate::control::record::Outcome;
 use crate::control::refusal::ErrorCode;
 use crate::control::role::Supervision;
 use crate::control::settings::{PinPolicy, Route, RouteTarget, Settings};
-use crate::control::supervisor::harness::{MIA, PIN, Stage, sdp};
 use crate::media::command::{Command, Event};
 
 use CallerIdTrust::{Trusted, Untrusted};
@@ -299,7 +300,7 @@ fn by_policy_a_caller_id_is_proven_by_calling_the_registered_phone_back() {
     };
     assert_eq!(*target, expected);
 
-    let sdp = sdp("sendrecv");
+    let sdp = pcmu("sendrecv");
     stage.signal(*phone, Signal::Answered { sdp: Some(sdp) });
     assert_eq!(stage.said(*phone), ["press-one"]);
     stage.press(*phone, "1");

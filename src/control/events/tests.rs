@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::control::call::Side;
+use crate::control::harness::stage::{MIA, ONA, Stage};
 use crate::control::output::SignalCommand;
 use crate::control::refusal::ErrorCode;
 use crate::control::role::{Ear, Supervision};
 use crate::control::settings::Settings;
-use crate::control::supervisor::harness::{MIA, ONA, Stage};
 use crate::id::LegId;
 use crate::media::command::{Command, Event};
 use crate::media::matrix::Seat;

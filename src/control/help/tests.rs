@@ -1,12 +1,12 @@
 //! Requests for help on the phone: what is spoken, what `2#` means, who is told of the end.
 
 use crate::control::call::Side;
+use crate::control::harness::stage::{MIA, ONA, Stage};
 use crate::control::help::EXPIRY;
 use crate::control::input::{Ask, OperatorIdentity, Reply};
 use crate::control::output::{Notice, Output};
 use crate::control::record::{HelpState, Outcome, Record};
 use crate::control::refusal::ErrorCode;
-use crate::control::supervisor::harness::{MIA, ONA, Stage};
 use crate::id::{CallId, HelpId};
 
 #[test]

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::control::harness::*;
+use crate::control::harness::acme::*;
+use crate::control::harness::descriptions::*;
+use crate::control::harness::house::*;
 use crate::control::input::Signal;
 use crate::control::leg::Waiting;
 use crate::id::{LegId, RequestId};

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::control::directory::AgentNotice;
+use crate::control::harness::stage::{MIA, ONA, Stage};
 use crate::control::output::Output;
 use crate::control::refusal::ErrorCode;
 use crate::control::role::Supervision;
 use crate::control::settings::Settings;
-use crate::control::supervisor::harness::{MIA, ONA, Stage};
 use crate::id::ShardId;
 use crate::media::command::{Command, ConveneRefusal, SeatRefusal};
 

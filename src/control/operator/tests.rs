@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use crate::control::call::Side;
+use crate::control::harness::stage::{MIA, ONA, Stage};
 use crate::control::help::EXPIRY;
 use crate::control::input::{Ask, OperatorIdentity, Reply};
 use crate::control::record::HelpState;
 use crate::control::refusal::ErrorCode;
 use crate::control::role::Supervision;
 use crate::control::snapshot::SessionState;
-use crate::control::supervisor::harness::{MIA, ONA, Stage};
 use crate::id::{CallId, HelpId, LegId};
 use crate::media::command::Event;
 use crate::media::dtmf::{Digit, DigitSource};

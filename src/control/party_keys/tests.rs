@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::control::harness::*;
+use crate::control::harness::house::*;
 use crate::control::input::{Input, Signal};
 use crate::control::record::{HelpState, Record};
 use crate::id::LegId;

@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use regex::Regex;
 
+use crate::control::harness::descriptions::pcmu;
+use crate::control::harness::stage::Stage;
 use crate::control::input::{Ask, Reply, Signal};
 use crate::control::output::{Output, SignalCommand, Target};
 use crate::control::proof::ProofCode;
 use crate::control::settings::{Route, RouteTarget, Settings};
-use crate::control::supervisor::harness::{Stage, sdp};
 use crate::id::LegId;
 
 const NUMBER: &str = "+358409998877";
@@ -20,7 +21,7 @@ fn the_number_is_called_by_the_supervising_number_and_hears_its_code() {
     assert_eq!(prove(&mut stage), Some(Reply::Done));
     let (phone, caller) = dialled(&stage);
     assert_eq!(caller.as_deref(), Some("800"));
-    let sdp = sdp("sendrecv");
+    let sdp = pcmu("sendrecv");
     stage.signal(phone, Signal::Answered { sdp: Some(sdp) });
 
     let said = stage.said(phone).join(" ");

@@ -1,7 +1,8 @@
 use regex::Regex;
 
 use super::*;
-use crate::control::harness::{self, carrier, pbx, phone_205};
+use crate::control::harness::acme::{carrier, pbx, phone_205};
+use crate::control::harness::house;
 
 fn caller(origin: Origin, number: &str) -> Caller {
     let invitation = Invitation {
@@ -13,15 +14,15 @@ fn caller(origin: Origin, number: &str) -> Caller {
         source: [127, 0, 0, 1].into(),
         max_forwards: 70,
     };
-    Caller::of(&harness::directory(), &invitation)
+    Caller::of(&house::directory(), &invitation)
 }
 
 fn lead(settings: &Settings, caller: &Caller, number: &str) -> Result<Destination, NoRoute> {
-    resolve(settings, &harness::directory(), caller, number, |_| true)
+    resolve(settings, &house::directory(), caller, number, |_| true)
 }
 
 fn from(names: &[&str]) -> Settings {
-    let mut settings = harness::settings();
+    let mut settings = house::settings();
     settings.routes = vec![Route {
         number: Regex::new("^\\d+$").unwrap(),
         from: Some(names.iter().map(|name| Arc::from(*name)).collect()),
@@ -49,7 +50,7 @@ fn agents_are_known_by_their_phone_their_contact_or_an_inside_number() {
 
 #[test]
 fn an_extension_of_two_organisations_is_nobodys_when_it_calls_from_inside() {
-    let mut directory = harness::directory();
+    let mut directory = house::directory();
     let mut twin = directory.agents.values().next().unwrap().clone();
     twin.organisation = "zeta".into();
     let mut zeta = directory.organisations["acme"].clone();
@@ -73,7 +74,7 @@ fn an_extension_of_two_organisations_is_nobodys_when_it_calls_from_inside() {
 
 #[test]
 fn the_first_route_that_matches_and_is_open_wins() {
-    let mut settings = harness::settings();
+    let mut settings = house::settings();
     settings.routes.insert(
         0,
         Route {
@@ -104,8 +105,8 @@ fn from_names_trunks_and_agents() {
 
 #[test]
 fn a_pool_rings_its_free_agents_but_not_the_one_who_calls() {
-    let settings = harness::settings();
-    let directory = harness::directory();
+    let settings = house::settings();
+    let directory = house::directory();
     let ring = |caller: &Caller, busy: &str| {
         resolve(&settings, &directory, caller, "support", |agent| {
             &*agent.extension != busy
@@ -130,11 +131,11 @@ fn a_pool_rings_its_free_agents_but_not_the_one_who_calls() {
 
 #[test]
 fn a_pool_without_agents_is_unavailable() {
-    let mut directory = harness::directory();
+    let mut directory = house::directory();
     directory.agents.clear();
 
     let lead = resolve(
-        &harness::settings(),
+        &house::settings(),
         &directory,
         &caller(carrier(), "1"),
         "support",
@@ -147,7 +148,7 @@ fn a_pool_without_agents_is_unavailable() {
 
 #[test]
 fn an_agent_with_a_contact_is_dialled_there_and_another_where_they_registered() {
-    let settings = harness::settings();
+    let settings = house::settings();
     let customer = caller(carrier(), "1");
     let target = |number| {
         lead(&settings, &customer, number).unwrap().callees[0]
@@ -161,7 +162,7 @@ fn an_agent_with_a_contact_is_dialled_there_and_another_where_they_registered() 
 
 #[test]
 fn an_extension_behind_an_inside_trunk_is_that_agent() {
-    let mut settings = harness::settings();
+    let mut settings = house::settings();
     let trunk = |external| RouteTarget::Trunk {
         name: "pbx".into(),
         external,

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use crate::control::call::Side;
 use crate::control::collector::Entry;
+use crate::control::harness::stage::{MIA, ONA, Stage};
 use crate::control::input::{Ask, Input, Network, Reply, StoreAnswer};
 use crate::control::output::Output;
 use crate::control::record::{Outcome, Source};
 use crate::control::refusal::ErrorCode;
 use crate::control::role::{Ear, Supervision};
 use crate::control::settings::{Settings, WhisperCaller};
-use crate::control::supervisor::harness::{MIA, ONA, Stage};
 use crate::control::supervisor::{MAX_REQUESTS, Request};
 use crate::media::matrix::Seat;
 

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::control::call::Side;
+use crate::control::harness::stage::{MIA, ONA, Stage};
 use crate::control::input::{Ask, Input, Signal, StoreAnswer};
 use crate::control::record::{Outcome, Source};
 use crate::control::refusal::ErrorCode;
 use crate::control::role::{Ear, Supervision};
 use crate::control::settings::Settings;
 use crate::control::supervisor::State;
-use crate::control::supervisor::harness::{MIA, ONA, Stage};
 use crate::id::{CallId, LegId, ShardId};
 use crate::media::command::{Command, KeyPassage, SeatRefusal};
 use crate::media::dtmf::DigitSource;

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use crate::control::call::Side;
+use crate::control::harness::stage::{MIA, ONA, Stage};
 use crate::control::input::{Ask, Reply};
 use crate::control::output::{Output, SignalCommand};
 use crate::control::refusal::ErrorCode;
 use crate::control::role::Supervision;
 use crate::control::settings::{OnAgentHangUp, Settings};
 use crate::control::supervisor::OVERLAP;
-use crate::control::supervisor::harness::{MIA, ONA, Stage};
 use crate::id::{CallId, LegId};
 use crate::media::matrix::Seat;
 

@@ -5,7 +5,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::passed_on;
-use crate::control::harness::*;
+use crate::control::harness::descriptions::*;
+use crate::control::harness::house::*;
+use crate::control::harness::words::*;
 use crate::control::input::{Consulted, Input, Signal};
 use crate::control::output::Output;
 use crate::id::{LegId, RequestId};

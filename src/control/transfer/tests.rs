@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use super::number_of;
 use crate::control::call::Side;
-use crate::control::harness::*;
+use crate::control::harness::descriptions::*;
+use crate::control::harness::house::*;
+use crate::control::harness::words::*;
 use crate::control::input::{Consulted, Signal};
 use crate::control::policy::CallKind;
 use crate::id::{LegId, RequestId};

@@ -1,54 +1,40 @@
 //! A switchboard with a talking call, a world that does at once what it is asked, and a supervisor
 //! who presses keys. What each of them was told is kept for the tests to look at.
 
+mod seen;
+mod world;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use regex::Regex;
 
 use crate::control::call::{Call, CallState, Occupant, Party, Side};
-use crate::control::directory::{Agent, Directory, Organisation, Permissions, SupervisorEntry};
+use crate::control::directory::{Directory, Permissions, SupervisorEntry};
+use crate::control::harness::acme::{acme, agent, carrier};
+use crate::control::harness::descriptions::pcmu;
+use crate::control::harness::stage::world::Manners;
 use crate::control::input::{
     Ask, CallerIdTrust, Identity, Input, Invitation, Network, Operator, OperatorIdentity, Origin,
-    Reply, Signal, StoreAnswer,
+    Reply, Signal,
 };
 use crate::control::leg::{Handshake, Leg, LegOwner, LegState, Silence, Way};
 use crate::control::negotiation::Negotiation;
 use crate::control::output::{Output, SignalCommand};
 use crate::control::party_keys::PartyKeys;
 use crate::control::policy::CallKind;
-use crate::control::record::{AuditRow, Direction, Record, Source};
-use crate::control::refusal::ErrorCode;
+use crate::control::record::{Direction, Source};
 use crate::control::role::{Role, Supervision};
 use crate::control::settings::{Route, RouteTarget, Settings};
-use crate::control::supervisor::State;
 use crate::control::switchboard::Switchboard;
-use crate::id::{
-    BridgeId, CallId, Generation, Ids, Language, LegId, PlayId, PromptId, RequestId, ShardId,
-};
-use crate::media::command::{Command, ConveneRefusal, Event, SeatRefusal, Sound};
+use crate::id::{BridgeId, CallId, Generation, Ids, Language, LegId, RequestId, ShardId};
+use crate::media::command::Event;
 use crate::media::dtmf::{Digit, DigitSource};
-use crate::media::matrix::{Gain, MixMatrix, Seat};
-use crate::wire::sdp::SessionDescription;
+use crate::media::matrix::Seat;
 
 pub const MIA: &str = "+358401234567";
 pub const ONA: &str = "+358407654321";
 pub const PIN: &str = "4711";
-
-/// What the world does by itself.
-pub struct Manners {
-    pub records: bool,
-    pub matrices: bool,
-    pub ports: bool,
-    pub conferences: bool,
-    pub convene: Result<(), ConveneRefusal>,
-    pub seat: Result<(), SeatRefusal>,
-    pub moves: bool,
-    /// BYEs of ours are answered.
-    pub byes: bool,
-    /// INVITEs and re-INVITEs of ours are answered.
-    pub answers: bool,
-}
 
 pub struct Stage {
     pub start: Instant,
@@ -73,17 +59,7 @@ impl Stage {
             start,
             now: start,
             board: Switchboard::new(settings, Arc::new(directory()), Ids::starting_at(1000)),
-            manners: Manners {
-                records: true,
-                matrices: true,
-                ports: true,
-                conferences: true,
-                convene: Ok(()),
-                seat: Ok(()),
-                moves: true,
-                byes: true,
-                answers: false,
-            },
+            manners: Manners::default(),
             outputs: Vec::new(),
             held_back: Vec::new(),
             next: 1,
@@ -224,12 +200,7 @@ impl Stage {
             to: RouteTarget::Agent,
         }];
         self.manners.answers = true;
-        let carrier = Origin::Trunk {
-            name: "carrier".into(),
-            network: Network::External,
-            caller_id: CallerIdTrust::Trusted,
-        };
-        let customer = self.invite_to("204", Some("+358501112222"), carrier);
+        let customer = self.invite_to("204", Some("+358501112222"), carrier());
         self.signal(customer, Signal::Acknowledged { sdp: None });
         let call = *self.board.calls.keys().next().unwrap();
         assert!(self.board.calls[&call].is_talking());
@@ -244,7 +215,7 @@ impl Stage {
             leg,
             Signal::Reinvited {
                 request,
-                sdp: Some(sdp(direction)),
+                sdp: Some(pcmu(direction)),
             },
         );
     }
@@ -262,7 +233,7 @@ impl Stage {
                 caller: caller.map(Into::into),
                 display_name: None,
                 origin,
-                sdp: Some(sdp("sendrecv")),
+                sdp: Some(pcmu("sendrecv")),
                 source: "127.0.0.2".parse().unwrap(),
                 max_forwards: 70,
             })),
@@ -344,7 +315,7 @@ impl Stage {
             leg,
             Signal::Reinvited {
                 request,
-                sdp: Some(sdp("sendonly")),
+                sdp: Some(pcmu("sendonly")),
             },
         );
         assert!(self.signals(leg).iter().any(|command| matches!(
@@ -410,342 +381,25 @@ impl Stage {
         }
     }
 
-    /// What the world answers, and whether it does so by itself.
-    fn follows(&self, output: &Output) -> Option<(Input, bool)> {
-        match output {
-            Output::Media { shard, command } => {
-                let (event, at_once) = self.media_follows(command)?;
-                Some((
-                    Input::Media {
-                        shard: *shard,
-                        event,
-                    },
-                    at_once,
-                ))
-            }
-            Output::Move { leg, to, .. } => Some((
-                Input::Media {
-                    shard: *to,
-                    event: Event::Attached { leg: *leg },
-                },
-                self.manners.moves,
-            )),
-            Output::Record { id, .. } => Some((
-                Input::Store(StoreAnswer::Recorded(*id)),
-                self.manners.records,
-            )),
-            Output::CheckPin { request, pin, .. } => Some((
-                Input::Store(StoreAnswer::PinChecked {
-                    request: *request,
-                    matches: pin.0 == PIN,
-                }),
-                true,
-            )),
-            Output::Signal { leg, command } => match command {
-                SignalCommand::HangUp { .. } => Some((
-                    Input::Signal {
-                        leg: *leg,
-                        signal: Signal::HangUpDone,
-                    },
-                    self.manners.byes,
-                )),
-                SignalCommand::Dial(_) if self.manners.answers => Some((
-                    Input::Signal {
-                        leg: *leg,
-                        signal: Signal::Answered {
-                            sdp: Some(sdp("sendrecv")),
-                        },
-                    },
-                    true,
-                )),
-                SignalCommand::Reinvite {
-                    request,
-                    sdp: Some(offer),
-                } if self.manners.answers => {
-                    let answer = match offer.audio()?.direction {
-                        crate::wire::sdp::Direction::SendRecv => "sendrecv",
-                        crate::wire::sdp::Direction::SendOnly => "recvonly",
-                        crate::wire::sdp::Direction::RecvOnly => "sendonly",
-                        crate::wire::sdp::Direction::Inactive => "inactive",
-                    };
-                    Some((
-                        Input::Signal {
-                            leg: *leg,
-                            signal: Signal::ReinviteAnswered {
-                                request: *request,
-                                result: Ok(Some(sdp(answer))),
-                            },
-                        },
-                        true,
-                    ))
-                }
-                SignalCommand::Cancel { .. } => Some((
-                    Input::Signal {
-                        leg: *leg,
-                        signal: Signal::Failed {
-                            status: 487,
-                            reason: "".into(),
-                        },
-                    },
-                    true,
-                )),
-                _ => None,
-            },
-            Output::Reply { .. } | Output::Notify(_) => None,
-        }
-    }
-
-    fn media_follows(&self, command: &Command) -> Option<(Event, bool)> {
-        Some(match *command {
-            Command::Open { leg } => (
-                Event::Opened {
-                    leg,
-                    local: "127.0.0.1:20002".parse().unwrap(),
-                },
-                self.manners.ports,
-            ),
-            Command::Convene { bridge } => match self.manners.convene {
-                Ok(()) => (Event::Convened { bridge }, self.manners.conferences),
-                Err(cause) => (Event::ConveneRefused { bridge, cause }, true),
-            },
-            Command::Seat { bridge, leg, seat } => match self.manners.seat {
-                Ok(()) => (Event::Seated { bridge, leg, seat }, true),
-                Err(cause) => (Event::SeatRefused { bridge, leg, cause }, true),
-            },
-            Command::SetMatrix { bridge, matrix, .. } => (
-                Event::MatrixInForce {
-                    bridge,
-                    generation: matrix.generation,
-                },
-                self.manners.matrices,
-            ),
-            _ => return None,
-        })
-    }
-
     fn next_id(&mut self) -> u64 {
         self.next += 1;
         self.next
     }
-
-    // What became of it.
-
-    /// The supervisor's role that is in force.
-    pub fn role(&self, leg: LegId) -> Option<Supervision> {
-        self.board.session(leg).map(|session| session.supervision)
-    }
-
-    pub fn in_menu(&self, leg: LegId) -> bool {
-        self.board
-            .supervisors
-            .get(&leg)
-            .is_some_and(|supervisor| matches!(supervisor.state, State::ChoosingCall(_)))
-    }
-
-    pub fn is_on_the_line(&self, leg: LegId) -> bool {
-        self.board.supervisors.contains_key(&leg)
-    }
-
-    /// The last matrix of the call.
-    pub fn matrix(&self, call: CallId) -> Option<MixMatrix> {
-        let bridge = self.board.calls.get(&call)?.bridge;
-        self.outputs
-            .iter()
-            .rev()
-            .find_map(|(_, output)| match output {
-                Output::Media {
-                    command:
-                        Command::SetMatrix {
-                            bridge: which,
-                            matrix,
-                            ..
-                        },
-                    ..
-                } if *which == bridge => Some(*matrix),
-                _ => None,
-            })
-    }
-
-    /// Whether one seat hears another by the last matrix.
-    pub fn hears(&self, call: CallId, listener: Seat, speaker: Seat) -> bool {
-        self.matrix(call)
-            .is_some_and(|matrix| matrix.gain(listener, speaker) != Gain::SILENT)
-    }
-
-    /// What was said on this leg: stems joined by spaces, one entry for each `Play`.
-    pub fn said(&self, leg: LegId) -> Vec<String> {
-        self.outputs
-            .iter()
-            .filter_map(|(_, output)| match output {
-                Output::Media {
-                    command:
-                        Command::Play {
-                            leg: to, sounds, ..
-                        },
-                    ..
-                } if *to == leg => Some(words(sounds)),
-                _ => None,
-            })
-            .collect()
-    }
-
-    pub fn last_said(&self, leg: LegId) -> String {
-        self.said(leg).pop().unwrap_or_default()
-    }
-
-    /// The prompt that plays has come to its end.
-    pub fn prompt_ends(&mut self, leg: LegId) {
-        let play = self
-            .outputs
-            .iter()
-            .rev()
-            .find_map(|(_, output)| match output {
-                Output::Media {
-                    command: Command::Play { leg: to, play, .. },
-                    ..
-                } if *to == leg => Some(*play),
-                _ => None,
-            })
-            .unwrap_or(PlayId(0));
-        self.media(Event::PlayEnded {
-            leg,
-            play,
-            completed: true,
-        });
-    }
-
-    pub fn audit(&self) -> Vec<&AuditRow> {
-        self.outputs
-            .iter()
-            .filter_map(|(_, output)| match output {
-                Output::Record {
-                    record: Record::Audit(row),
-                    ..
-                } => Some(row),
-                _ => None,
-            })
-            .collect()
-    }
-
-    /// The codes of the audit, in order.
-    pub fn codes(&self) -> Vec<ErrorCode> {
-        self.audit().iter().filter_map(|row| row.code).collect()
-    }
-
-    pub fn signals(&self, leg: LegId) -> Vec<&SignalCommand> {
-        self.outputs
-            .iter()
-            .filter_map(|(_, output)| match output {
-                Output::Signal { leg: to, command } if *to == leg => Some(command),
-                _ => None,
-            })
-            .collect()
-    }
-
-    pub fn was_hung_up(&self, leg: LegId) -> bool {
-        self.signals(leg)
-            .iter()
-            .any(|command| matches!(command, SignalCommand::HangUp { .. }))
-    }
-
-    pub fn commands(&self) -> impl Iterator<Item = &Command> {
-        self.outputs.iter().filter_map(|(_, output)| match output {
-            Output::Media { command, .. } => Some(command),
-            _ => None,
-        })
-    }
-
-    /// Everything that operators were answered, in order.
-    pub fn replies(&self) -> Vec<Reply> {
-        self.outputs
-            .iter()
-            .filter_map(|(_, output)| match output {
-                Output::Reply { reply, .. } => Some(reply.clone()),
-                _ => None,
-            })
-            .collect()
-    }
-
-    /// The call is exactly as it was before anybody supervised it.
-    pub fn assert_untouched(&self, call: CallId) {
-        let known = &self.board.calls[&call];
-        assert!(known.conference.is_none(), "a conference is left");
-        assert_eq!(known.seats.len(), 2, "somebody sits beside the parties");
-        for side in [Side::User, Side::Pupil] {
-            let leg = self.party(call, side);
-            assert!(self.board.legs[&leg].is_confirmed());
-            assert!(self.signals(leg).is_empty(), "{side:?} was signalled to");
-        }
-        if let Some(matrix) = self.matrix(call) {
-            for listener in Seat::all() {
-                for speaker in Seat::all().filter(|speaker| *speaker != listener) {
-                    let parties = [listener, speaker].iter().all(|seat| seat.index() < 2);
-                    assert_eq!(
-                        matrix.gain(listener, speaker) != Gain::SILENT,
-                        parties,
-                        "{listener:?} {speaker:?}"
-                    );
-                }
-            }
-        }
-    }
 }
 
-fn words(sounds: &[Sound]) -> String {
-    sounds
-        .iter()
-        .map(|sound| match sound {
-            Sound::Prompt(PromptId(stem)) => *stem,
-            Sound::Tone { .. } => "tone",
-            Sound::Pause(_) => "pause",
-            Sound::HoldMusic => "music",
-            Sound::Ringback => "ringback",
-        })
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-pub fn sdp(direction: &str) -> SessionDescription {
-    let text = format!(
-        "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n\
-         m=audio 4000 RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\na={direction}\r\n"
-    );
-    SessionDescription::parse(text.as_bytes()).unwrap()
-}
-
-/// Acme with agents 204 and 205 in support, Mia and Ona who supervise them, and a number of its own.
-pub fn directory() -> Directory {
+/// Acme with agents 204 and 205 in support, 301 in sales, and Mia and Ona who supervise support.
+fn directory() -> Directory {
     let mut directory = Directory::default();
-    let acme: Arc<str> = "acme".into();
-    directory.organisations.insert(
-        acme.clone(),
-        Organisation {
-            id: acme.clone(),
-            name: "Acme".into(),
-            supervising_numbers: vec!["800".into()],
-            supervision: true,
-            agent_notice: None,
-            help_keys: true,
-        },
-    );
+    let acme_id: Arc<str> = "acme".into();
+    directory.organisations.insert(acme_id.clone(), acme(true));
     for (extension, pool) in [("204", "support"), ("205", "support"), ("301", "sales")] {
-        directory.agents.insert(
-            (acme.clone(), extension.into()),
-            Agent {
-                organisation: acme.clone(),
-                extension: extension.into(),
-                name: extension.into(),
-                pools: vec![pool.into()],
-                contact: None,
-                agent_notice: None,
-            },
-        );
+        directory.agents.extend([agent(extension, pool, None)]);
     }
     for (user, phone) in [("mia", MIA), ("ona", ONA)] {
         directory.supervisors.insert(
-            (acme.clone(), user.into()),
+            (acme_id.clone(), user.into()),
             SupervisorEntry {
-                organisation: acme.clone(),
+                organisation: acme_id.clone(),
                 user: user.into(),
                 name: user.into(),
                 phone: Some(phone.into()),
