@@ -6,13 +6,12 @@
 //! `${NAME}` inside any text is replaced by what `lookup` answers, so that secrets can stay out of
 //! the file; a complaint shows the text as it was written, never what it was replaced by.
 
+mod reader;
+
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
-
-use toml::Spanned;
-use toml::de::{DeArray, DeTable, DeValue};
 
 /// What is wrong with a file, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,22 +95,7 @@ pub fn parse(
     text: &str,
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<Table, Complaint> {
-    let file: Arc<str> = file.into();
-    let lines = Lines {
-        file: &file,
-        text,
-        lookup,
-    };
-
-    match DeTable::parse(text) {
-        Ok(root) => lines.table(root.into_inner(), 1, String::new()),
-        Err(error) => Err(Complaint {
-            line: error.span().map_or(0, |span| lines.line(&span)),
-            place: String::new(),
-            message: error.message().replace('\n', ", "),
-            file,
-        }),
-    }
+    reader::read(file.into(), text, lookup)
 }
 
 /// A value that came another way than in a file: by the API, or as a line of CSV. Text means what
@@ -381,129 +365,6 @@ impl Item {
     }
 }
 
-/// The text behind the spans, while a file is turned into tables.
-struct Lines<'a> {
-    file: &'a Arc<str>,
-    text: &'a str,
-    lookup: &'a dyn Fn(&str) -> Option<String>,
-}
-
-impl Lines<'_> {
-    fn line(&self, span: &Range<usize>) -> usize {
-        let before = self.text.as_bytes().iter().take(span.start);
-        1 + before.filter(|&&byte| byte == b'\n').count()
-    }
-
-    fn table(&self, table: DeTable<'_>, line: usize, place: String) -> Result<Table, Complaint> {
-        let mut entries = BTreeMap::new();
-        for (key, value) in table {
-            let line = self.line(&key.span());
-            let key = key.into_inner().into_owned();
-            let item = self.item(value, line, &place, &key)?;
-            entries.insert(key, item);
-        }
-        Ok(Table {
-            file: self.file.clone(),
-            line,
-            place,
-            entries,
-            known: Vec::new(),
-        })
-    }
-
-    fn item(
-        &self,
-        value: Spanned<DeValue<'_>>,
-        line: usize,
-        parent: &str,
-        key: &str,
-    ) -> Result<Item, Complaint> {
-        let value = value.into_inner();
-        let place = match &value {
-            DeValue::Table(_) => child_place(parent, key, false),
-            DeValue::Array(items) if holds_tables(items) => child_place(parent, key, true),
-            _ if parent.is_empty() => key.to_owned(),
-            _ => format!("{parent} {key}"),
-        };
-        let value = match value {
-            DeValue::String(written) => Value::Text {
-                meant: self.meant(&written, line, &place)?,
-                written: written.into_owned(),
-            },
-            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
-                .map_or(Value::Other("a number out of range"), Value::Integer),
-            DeValue::Boolean(flag) => Value::Flag(flag),
-            DeValue::Float(_) => Value::Other("a fraction"),
-            DeValue::Datetime(_) => Value::Other("a date"),
-            DeValue::Array(items) => Value::List(self.list(items, &place)?),
-            DeValue::Table(table) => Value::Table(self.table(table, line, place.clone())?),
-        };
-        Ok(Item {
-            file: self.file.clone(),
-            line,
-            place,
-            value,
-        })
-    }
-
-    fn list(&self, items: DeArray<'_>, place: &str) -> Result<Vec<Item>, Complaint> {
-        let mut list = Vec::with_capacity(items.len());
-        for item in items {
-            let line = self.line(&item.span());
-            let mut item = match item.get_ref() {
-                DeValue::Table(_) => {
-                    let DeValue::Table(table) = item.into_inner() else {
-                        continue;
-                    };
-                    Item {
-                        file: self.file.clone(),
-                        line,
-                        place: place.to_owned(),
-                        value: Value::Table(self.table(table, line, place.to_owned())?),
-                    }
-                }
-                _ => self.item(item, line, "", "")?,
-            };
-            item.place = place.to_owned();
-            list.push(item);
-        }
-        Ok(list)
-    }
-
-    /// The text with each `${NAME}` replaced.
-    fn meant(&self, written: &str, line: usize, place: &str) -> Result<String, Complaint> {
-        let mut meant = String::with_capacity(written.len());
-        let mut rest = written;
-        while let Some(start) = rest.find("${") {
-            let (before, after) = rest.split_at(start);
-            let Some((name, tail)) = after[2..].split_once('}').filter(|(name, _)| is_name(name))
-            else {
-                meant.push_str(before);
-                meant.push_str("${");
-                rest = &after[2..];
-                continue;
-            };
-            let value = (self.lookup)(name).ok_or_else(|| Complaint {
-                file: self.file.clone(),
-                line,
-                place: place.to_owned(),
-                message: format!("expected the environment variable {name} to be set"),
-            })?;
-            meant.push_str(before);
-            meant.push_str(&value);
-            rest = tail;
-        }
-        meant.push_str(rest);
-        Ok(meant)
-    }
-}
-
-fn holds_tables(items: &DeArray<'_>) -> bool {
-    items
-        .iter()
-        .any(|item| matches!(item.get_ref(), DeValue::Table(_)))
-}
-
 /// `[sip]` and `tls` make `[sip.tls]`.
 fn child_place(parent: &str, key: &str, repeated: bool) -> String {
     let parent = parent.trim_matches(['[', ']']);
@@ -517,145 +378,5 @@ fn child_place(parent: &str, key: &str, repeated: bool) -> String {
     }
 }
 
-fn is_name(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    bytes
-        .next()
-        .is_some_and(|first| first.is_ascii_alphabetic() || first == b'_')
-        && bytes.all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn nothing(_: &str) -> Option<String> {
-        None
-    }
-
-    fn read(text: &str) -> Table {
-        parse("a.toml", text, &nothing).unwrap()
-    }
-
-    #[test]
-    fn a_value_of_the_wrong_kind_is_refused_with_its_line_and_key() {
-        let mut root = read("\n[rtp]\n# ports\nthreads = \"two\"\n");
-        let mut rtp = root.table("rtp").unwrap();
-
-        let complaint = rtp.take("threads").unwrap().integer(0..=64).unwrap_err();
-
-        assert_eq!(
-            complaint.to_string(),
-            "a.toml:4: [rtp] threads: expected a whole number from 0 to 64, found \"two\""
-        );
-    }
-
-    #[test]
-    fn an_unknown_key_is_refused_with_those_that_are_known() {
-        let mut root = read("[sip.tls]\ncert = \"c\"\nkee = \"k\"\n");
-        let mut tls = root.table("sip").unwrap().table("tls").unwrap();
-        tls.take("cert");
-        tls.take("key");
-
-        assert_eq!(
-            tls.finish().unwrap_err().to_string(),
-            "a.toml:3: [sip.tls] kee: unknown key, expected one of cert, key"
-        );
-    }
-
-    #[test]
-    fn an_unknown_table_is_refused() {
-        let mut root = read("[node]\n[snip]\n");
-        root.take("node");
-        root.take("sip");
-
-        assert_eq!(
-            root.finish().unwrap_err().to_string(),
-            "a.toml:2: [snip]: unknown table, expected one of node, sip"
-        );
-    }
-
-    #[test]
-    fn each_of_repeated_tables_has_its_own_line() {
-        let mut root = read("[[trunk]]\nname = \"a\"\n\n[[trunk]]\nname = 3\n");
-        let trunks = root.tables("trunk").unwrap();
-
-        assert_eq!(
-            trunks.iter().map(Table::line).collect::<Vec<_>>(),
-            [1, 4],
-            "the lines of the headers"
-        );
-        let complaint = trunks
-            .into_iter()
-            .nth(1)
-            .unwrap()
-            .require("name", "a name")
-            .unwrap()
-            .text("a name")
-            .unwrap_err();
-        assert_eq!(
-            complaint.to_string(),
-            "a.toml:5: [[trunk]] name: expected a name, found 3"
-        );
-    }
-
-    #[test]
-    fn a_missing_key_is_named() {
-        let mut root = read("x = 1\n[[trunk]]\n");
-        let trunk = &mut root.tables("trunk").unwrap()[0];
-
-        assert_eq!(
-            trunk.require("uri", "a SIP URI").unwrap_err().to_string(),
-            "a.toml:2: [[trunk]]: uri is missing, expected a SIP URI"
-        );
-    }
-
-    #[test]
-    fn text_that_is_not_toml_is_refused_with_its_line() {
-        let complaint = parse("a.toml", "[rtp]\nports = \n", &nothing).unwrap_err();
-
-        assert!(
-            complaint.to_string().starts_with("a.toml:2: "),
-            "{complaint}"
-        );
-    }
-
-    #[test]
-    fn variables_are_replaced_and_never_shown() {
-        let lookup = |name: &str| (name == "PW").then(|| "s3cret".to_owned());
-        let mut root = parse("a.toml", "a = \"x${PW}y\"\nb = \"^\\\\d${\"\n", &lookup).unwrap();
-
-        let a = root.take("a").unwrap();
-        let b = root.take("b").unwrap();
-
-        assert_eq!(a.text("").unwrap(), "xs3crety");
-        assert_eq!(
-            a.expected("less").to_string(),
-            "a.toml:1: a: expected less, found \"x${PW}y\""
-        );
-        assert_eq!(b.text("").unwrap(), "^\\d${");
-    }
-
-    #[test]
-    fn a_variable_that_is_not_set_is_refused() {
-        let complaint = parse("a.toml", "\na = \"${PW}\"\n", &nothing).unwrap_err();
-
-        assert_eq!(
-            complaint.to_string(),
-            "a.toml:2: a: expected the environment variable PW to be set"
-        );
-    }
-
-    #[test]
-    fn arbitrary_bytes_never_panic() {
-        let mut random = fastrand::Rng::with_seed(7);
-        let alphabet = b"[]{}=\"'#.\n$a1-_, \\\xc3\xa9";
-        for _ in 0..5_000 {
-            let bytes: Vec<u8> = (0..random.usize(0..60))
-                .map(|_| alphabet[random.usize(0..alphabet.len())])
-                .collect();
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            let _ = parse("a.toml", &text, &nothing);
-        }
-    }
-}
+mod tests;
