@@ -8,7 +8,8 @@ use sottovoce::control::settings::InBandDtmf;
 
 use crate::network::Impairment;
 use crate::phone::How;
-use crate::world::{MIA, PhoneId, World, settings};
+use crate::world::house::settings;
+use crate::world::{MIA, PhoneId, World};
 
 /// How far apart, in packets of 20 ms.
 const APART: [usize; 5] = [0, 2, 5, 9, 12];

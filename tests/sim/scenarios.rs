@@ -221,7 +221,7 @@ fn a_second_coach_is_answered_9012_and_stays_a_monitor() {
 
 #[test]
 fn a_conference_beyond_the_limit_is_answered_9011_and_harms_no_call() {
-    let mut settings = crate::world::settings();
+    let mut settings = crate::world::house::settings();
     settings.max_conferences = 1;
     let mut world = World::with_settings(1, Impairment::CLEAN, settings);
     let (user, pupil) = world.converse();
@@ -247,7 +247,7 @@ fn a_conference_beyond_the_limit_is_answered_9011_and_harms_no_call() {
 
 #[test]
 fn a_coach_who_cannot_join_is_answered_9015_and_the_call_is_restored() {
-    let mut settings = crate::world::settings();
+    let mut settings = crate::world::house::settings();
     settings.fault_conference_join = true;
     let mut world = World::with_settings(1, Impairment::CLEAN, settings);
     let (user, pupil) = world.converse();
