@@ -55,6 +55,9 @@ pub enum Wish {
     Drain,
     /// Every call is ended with BYE.
     EndCalls,
+    /// A fault in a media thread, to see what follows from one.
+    #[cfg(test)]
+    BreakThread(ShardId),
 }
 
 /// Where inputs come from. Each channel has its own bound, so that a flood of one kind does not
@@ -285,6 +288,8 @@ impl Driver {
                 info!("every call is ended");
                 self.handle(Input::EndCalls);
             }
+            #[cfg(test)]
+            Wish::BreakThread(shard) => self.media.break_thread(shard),
         }
     }
 

@@ -112,6 +112,8 @@ pub(crate) enum Instruction {
     },
     TakeIn(Box<Moving>),
     Stop,
+    #[cfg(test)]
+    Panic,
 }
 
 /// A leg between two threads. What its sockets receive meanwhile waits in the kernel.
@@ -339,6 +341,12 @@ impl MediaPlane {
             .iter()
             .position(|thread| thread.join.as_ref().is_none_or(JoinHandle::is_finished))?;
         u16::try_from(ended).ok().map(ShardId)
+    }
+
+    #[cfg(test)]
+    pub fn break_thread(&mut self, shard: ShardId) {
+        self.tell(shard, Instruction::Panic);
+        self.wake();
     }
 
     /// Ends the threads and waits for their ends. Sockets close with them.

@@ -66,8 +66,14 @@ const SIGNALLING_IDS: u64 = 1 << 62;
 
 /// Runs until SIGTERM or SIGINT, then drains. A second signal ends the calls, too.
 pub async fn run(config: Config, apply: Option<PathBuf>) -> anyhow::Result<()> {
-    let mut signals = Signals::new()?;
-    let mut service = start(config, apply.as_deref()).await?;
+    let signals = Signals::new()?;
+    let service = start(config, apply.as_deref()).await?;
+    keep(service, signals).await
+}
+
+/// An error is the end of a part without which there are no calls: whoever started the service is
+/// to start it again.
+async fn keep(mut service: RunningService, mut signals: Signals) -> anyhow::Result<()> {
     tokio::select! {
         name = signals.next() => info!(signal = name, "asked to end"),
         ended = service.failed() => {

@@ -259,6 +259,8 @@ impl<Io: MediaIo> Worker<Io> {
                     self.keep(moving.leg, slot, moving.sockets);
                 }
                 Instruction::Stop => return true,
+                #[cfg(test)]
+                Instruction::Panic => panic!("a fault of this thread"),
             }
             self.send();
             self.close();

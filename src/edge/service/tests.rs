@@ -1,6 +1,7 @@
 //! The whole service in this process, on loopback: what it is started with, and how it ends.
 
 use super::*;
+use crate::id::ShardId;
 use std::net::{Ipv4Addr, UdpSocket};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -95,6 +96,24 @@ async fn a_service_whose_call_control_fails_says_so() {
 
     assert!(error.to_string().contains("call control failed"), "{error}");
     service.take_apart().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_media_thread_that_panics_ends_the_service_with_its_name() {
+    let place = Place::new("panics", 7);
+    let service = start(place.config(""), None).await.unwrap();
+    let http = service.http_addr;
+
+    service.wish(Wish::BreakThread(ShardId(1))).await;
+    let ended = keep(service, Signals::new().unwrap()).await;
+
+    let error = ended.unwrap_err().to_string();
+    assert_eq!(error, format!("media thread {} ended", ShardId(1)));
+    // Nothing of it is left that could seem to take calls.
+    assert!(TcpStream::connect(http).await.is_err());
+    let restarted = start(place.config(""), None).await.unwrap();
+    assert!(is_answered(&restarted, "OPTIONS").await);
+    restarted.shutdown().await;
 }
 
 const HTTP_PORT: u16 = 18_080;
