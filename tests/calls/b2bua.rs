@@ -76,6 +76,39 @@ async fn busy_cancel_and_unknown_numbers_are_answered_as_a_phone_expects() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_called_phone_plays_before_it_answers_is_heard() {
+    let folder = Folder::new("early");
+    let service = start(&setup(&folder));
+    let customer = stage::phone(&service, "+358501112222", OFFICE)
+        .await
+        .expect("a phone");
+    let mut agent = stage::agent(&service, stage::AGENT, stage::AGENT_PASSWORD)
+        .await
+        .expect("agent");
+    let dialling = customer.start_dialling("204").await.expect("dialling");
+    let mut incoming = agent.incoming().await.expect("it rings");
+
+    incoming
+        .progress(Voice::Tone(AGENT_HZ))
+        .await
+        .expect("183 with sound");
+    wait_until("the caller hears it", || {
+        tones(&dialling.media) == [AGENT_HZ]
+    })
+    .await;
+    assert_eq!(*dialling.status.borrow(), 183);
+
+    let (line, answered) = tokio::join!(incoming.answer(), dialling.answered());
+    let (agent, customer) = (line.expect("answered"), answered.expect("answered"));
+    customer.media.say(Voice::Tone(CUSTOMER_HZ));
+    wait_until("both hear each other on the same media", || {
+        tones(&customer.media) == [AGENT_HZ] && tones(&agent.media) == [CUSTOMER_HZ]
+    })
+    .await;
+    stop_after(service, &[&customer]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_external_trunk_is_no_way_out_through_an_external_trunk() {
     let folder = Folder::new("relay");
     let service = start(&setup(&folder));
@@ -148,11 +181,10 @@ async fn a_blind_transfer_moves_the_customer_to_the_new_agent() {
         tones(&scene.customer.media) == [2600.0] && tones(&line.media) == [CUSTOMER_HZ]
     })
     .await;
-    assert!(
-        scene.agent.state().transfer.contains(&200),
-        "{:?}",
-        scene.agent.state().transfer
-    );
+    wait_until("the agent's phone is told that it worked", || {
+        scene.agent.state().transfer.contains(&200)
+    })
+    .await;
     stop(scene.service);
 }
 

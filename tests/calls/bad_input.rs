@@ -2,20 +2,17 @@
 
 use std::net::UdpSocket;
 use std::process::Command;
-use std::time::Duration;
 
 use sottovoce::demo::phone::PhoneError;
 use sottovoce::demo::service::Service;
-use sottovoce::demo::stage::{self, OFFICE};
+use sottovoce::demo::stage::{self, OFFICE, PATIENCE};
 
 use crate::scene::{AGENT_HZ, CUSTOMER_HZ, Folder, Scene, exe, setup, share, start, stop};
 
 /// Sends one datagram from the office and gives the first line of the final answer.
 fn ask(service: &Service, text: &str) -> Option<String> {
     let socket = UdpSocket::bind((OFFICE, 0)).expect("a socket");
-    socket
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .expect("a time-out");
+    socket.set_read_timeout(Some(PATIENCE)).expect("a time-out");
     let text = text.replace(
         "{local}",
         &socket.local_addr().expect("an address").to_string(),
@@ -101,12 +98,17 @@ async fn an_offer_without_audio_or_a_common_codec_is_answered_488() {
     let scene = Scene::new("offers").await;
     let video = "v=0\no=- 1 1 IN IP4 127.0.0.51\ns=-\nc=IN IP4 127.0.0.51\nt=0 0\n\
                  m=video 4000 RTP/AVP 96\na=rtpmap:96 H264/90000\n";
+    let no_common = "v=0\no=- 1 1 IN IP4 127.0.0.51\ns=-\nc=IN IP4 127.0.0.51\nt=0 0\n\
+                     m=audio 4000 RTP/AVP 18 101\na=rtpmap:18 G729/8000\n\
+                     a=rtpmap:101 telephone-event/8000\n";
     let broken = "this is no session description\n";
 
-    assert_eq!(
-        ask(&scene.service, &invite(video)).as_deref(),
-        Some("SIP/2.0 488 Not Acceptable Here")
-    );
+    for offer in [video, no_common] {
+        assert_eq!(
+            ask(&scene.service, &invite(offer)).as_deref(),
+            Some("SIP/2.0 488 Not Acceptable Here")
+        );
+    }
     let answer = ask(&scene.service, &invite(broken)).expect("an answer");
     assert!(answer.starts_with("SIP/2.0 4"), "{answer}");
     scene
@@ -120,8 +122,9 @@ async fn a_full_port_range_refuses_with_503_and_harms_no_call() {
     let mut probe = None;
     let scene = Scene::with("ports", |mut setup| {
         // Two pairs: one call, and not one leg more.
-        let base = (10_000..30_000)
-            .step_by(404)
+        // Neither where other services of these tests have theirs nor where the system deals them out.
+        let base = (30_000..32_700)
+            .step_by(4)
             .find(|port| (0..4).all(|n| UdpSocket::bind(("127.0.0.1", port + n)).is_ok()))
             .expect("free ports");
         setup.rtp_ports = Some(format!("{base}-{}", base + 3));
@@ -144,7 +147,7 @@ async fn a_full_port_range_refuses_with_503_and_harms_no_call() {
 }
 
 fn serve_fails(folder: &Folder, config: &str) -> String {
-    let path = folder.0.join("sottovoce.toml");
+    let path = folder.path().join("sottovoce.toml");
     std::fs::write(&path, config).expect("written");
     let output = Command::new(exe())
         .args(["serve", "--config"])
@@ -177,23 +180,30 @@ fn a_missing_prompt_is_named() {
             }
         }
     };
-    copy(&share().join("prompts/en"), &folder.0.join("prompts/en"));
+    copy(
+        &share().join("prompts/en"),
+        &folder.path().join("prompts/en"),
+    );
     std::fs::copy(
         share().join("error-codes.toml"),
-        folder.0.join("error-codes.toml"),
+        folder.path().join("error-codes.toml"),
     )
     .expect("copied");
-    std::fs::remove_file(folder.0.join("prompts/en/listening.wav")).expect("removed");
+    std::fs::remove_file(folder.path().join("prompts/en/listening.wav")).expect("removed");
     let config = format!(
         "[node]\nshare = \"{0}\"\ndata_dir = \"{0}\"\n[sip]\nlisten = [\"udp:127.0.0.1:15991\"]\n\
          [http]\nlisten = \"127.0.0.1:15992\"\n[rtp]\nports = \"15000-15099\"\n[database]\nurl = \"sqlite:{0}/x.db\"\n",
-        folder.0.display()
+        folder.path().display()
     );
 
     let missing = serve_fails(&folder, &config);
     assert!(missing.contains("listening.wav"), "{missing}");
 
-    std::fs::write(folder.0.join("prompts/en/listening.wav"), b"RIFF nonsense").expect("written");
+    std::fs::write(
+        folder.path().join("prompts/en/listening.wav"),
+        b"RIFF nonsense",
+    )
+    .expect("written");
     let wrong = serve_fails(&folder, &config);
     assert!(wrong.contains("listening.wav"), "{wrong}");
 }

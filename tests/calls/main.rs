@@ -7,4 +7,5 @@ mod keys;
 mod policy;
 mod scene;
 mod supervising;
+mod transfers;
 mod whole;

@@ -4,7 +4,7 @@ use sottovoce::demo::media::KeySending;
 use sottovoce::demo::phone::{Phone, PhoneConfig, PhoneError};
 use sottovoce::demo::stage::{self, DESK, MOBILE};
 
-use crate::scene::{AGENT_HZ, CUSTOMER_HZ, Scene, hears, stop, wait_until};
+use crate::scene::{AGENT_HZ, CUSTOMER_HZ, Scene, audited_with, hears, stop, wait_until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stranger_is_told_9001_hung_up_on_and_audited() {
@@ -71,11 +71,15 @@ async fn three_wrong_pins_lock_the_supervisor_out() {
         .dial(stage::SUPERVISING_NUMBER)
         .await
         .expect("800 answers");
-    for _ in 0..3 {
+    for wrong in 1..=3 {
         line.press("0000#", KeySending::Event)
             .await
             .expect("keys are sent");
-        tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+        // What is typed while a PIN is checked is dropped.
+        wait_until("the wrong PIN is audited", || {
+            audited_with(&scene.service, "action", "pin") == wrong
+        })
+        .await;
     }
     line.ended().await;
     assert!(!hears(&line.media, CUSTOMER_HZ));
@@ -86,7 +90,7 @@ async fn three_wrong_pins_lock_the_supervisor_out() {
         .await
         .expect("answered, to be told");
     again.ended().await;
-    assert!(scene.audited(9002) >= 2, "{} rows", scene.audited(9002));
+    wait_until("both refusals are audited", || scene.audited(9002) >= 2).await;
     stop(scene.service);
 }
 

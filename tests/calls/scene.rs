@@ -1,42 +1,32 @@
 //! What the tests share: a service in a folder of its own, phones that speak tones, ears.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use sottovoce::demo::media::{Media, RATE_HZ, Track, Voice};
 use sottovoce::demo::phone::{Line, Phone};
 use sottovoce::demo::service::{Service, Setup};
-use sottovoce::demo::stage::{self, MOBILE, OFFICE};
+use sottovoce::demo::stage::{self, MOBILE, OFFICE, PATIENCE};
 use sottovoce::demo::tones::amplitude;
 use sottovoce::edge::clock;
+
+pub use folder::Folder;
+
+#[path = "../common/folder.rs"]
+mod folder;
 
 pub const CUSTOMER_HZ: f32 = 500.0;
 pub const AGENT_HZ: f32 = 1900.0;
 pub const SUPERVISOR_HZ: f32 = 2300.0;
 pub const COLLEAGUE_HZ: f32 = 2600.0;
+/// An agent on a second line.
+pub const ASIDE_HZ: f32 = 1000.0;
 /// Amplitude at which a tone counts as heard; they are spoken at 3600.
 const HEARD: f32 = 500.0;
-
-/// A temporary folder, removed at the end unless the test failed.
-pub struct Folder(pub PathBuf);
-
-impl Folder {
-    pub fn new(name: &str) -> Self {
-        let path =
-            std::env::temp_dir().join(format!("sottovoce-test-{}-{name}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a temporary folder");
-        Self(path)
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        if !std::thread::panicking() {
-            // What cannot be removed is left to the system's cleaning.
-            let _ = std::fs::remove_dir_all(&self.0);
-        }
-    }
-}
+/// 300 ms: every tone has a whole number of periods in it, so that none is taken for another.
+const LISTENED: usize = RATE_HZ * 3 / 10;
 
 pub fn exe() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_sottovoce"))
@@ -47,7 +37,7 @@ pub fn share() -> &'static Path {
 }
 
 pub fn setup(folder: &Folder) -> Setup {
-    let mut setup = stage::setup(&folder.0);
+    let mut setup = stage::setup(folder.path());
     setup.share = Some(share().to_owned());
     setup
 }
@@ -63,8 +53,7 @@ pub fn stop(service: Service) {
 /// A service and a conversation that is not supervised yet.
 pub struct Scene {
     pub service: Service,
-    /// A phone that is dropped answers nothing more.
-    _agent_phone: Phone,
+    pub agent_phone: Phone,
     pub customer_phone: Phone,
     pub mia: Phone,
     pub leo: Phone,
@@ -100,7 +89,7 @@ impl Scene {
         call.agent.media.say(Voice::Tone(AGENT_HZ));
         let scene = Self {
             service,
-            _agent_phone: agent_phone,
+            agent_phone,
             customer_phone,
             mia,
             leo,
@@ -146,19 +135,28 @@ impl Scene {
         .await;
     }
 
-    /// Which of the known tones each party hears, once it is what is expected for half a second.
+    /// Which of the known tones each party hears: it comes to be what is expected, nothing else is
+    /// heard for half a second from then on, and it is still so.
     pub async fn expect_ears(&self, agent: &[f32], customer: &[f32], what: &str) {
-        wait_until(what, || {
-            tones(&self.agent.media) == agent && tones(&self.customer.media) == customer
-        })
-        .await;
+        let as_expected =
+            || tones(&self.agent.media) == agent && tones(&self.customer.media) == customer;
+        wait_until(what, as_expected).await;
+        let ears = [
+            ("agent", &self.agent.media, agent),
+            ("customer", &self.customer.media, customer),
+        ]
+        .map(|(whose, media, expected)| (whose, media, expected, position(media)));
         tokio::time::sleep(Duration::from_millis(500)).await;
-        assert_eq!(tones(&self.agent.media), agent, "the agent's ear: {what}");
-        assert_eq!(
-            tones(&self.customer.media),
-            customer,
-            "the customer's ear: {what}"
-        );
+        for (whose, media, expected, from) in ears {
+            let heard = heard_after(media, from);
+            let more: Vec<f32> = heard
+                .into_iter()
+                .filter(|hz| !expected.contains(hz))
+                .collect();
+            assert!(more.is_empty(), "{more:?} in the {whose}'s ear too: {what}");
+        }
+        // A machine that stands still for a moment is heard as a gap, and the gap passes.
+        wait_until(what, as_expected).await;
     }
 
     /// Rows of the audit with this code.
@@ -182,21 +180,27 @@ pub fn audit_csv(service: &Service) -> String {
 }
 
 pub fn audited(service: &Service, code: u16) -> usize {
+    audited_with(service, "code", &code.to_string())
+}
+
+/// Rows of the audit that have this value in a column.
+pub fn audited_with(service: &Service, column: &str, value: &str) -> usize {
     let text = audit_csv(service);
     let mut lines = text.lines();
     let header = lines.next().unwrap_or_default();
     let column = header
         .split(',')
-        .position(|name| name == "code")
-        .expect("a column code");
+        .position(|name| name == column)
+        .expect("a column of that name");
     lines
-        .filter(|line| line.split(',').nth(column) == Some(&code.to_string()))
+        .filter(|line| line.split(',').nth(column) == Some(value))
         .count()
 }
 
-/// Waits for a thing, not for time; a busy machine is given half a minute.
+/// Waits for a thing, not for time.
 pub async fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
-    for _ in 0..3000 {
+    let end = clock::now() + PATIENCE;
+    while clock::now() < end {
         if done() {
             return;
         }
@@ -205,22 +209,71 @@ pub async fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     panic!("never came to pass: {what}");
 }
 
+const TONES: [f32; 5] = [CUSTOMER_HZ, ASIDE_HZ, AGENT_HZ, SUPERVISOR_HZ, COLLEAGUE_HZ];
+
+/// Samples that have come so far.
+pub fn position(media: &Media) -> usize {
+    media.heard().samples.len()
+}
+
+/// Known tones among the samples after that position, at any time.
+pub fn heard_after(media: &Media, position: usize) -> Vec<f32> {
+    let heard = media.heard();
+    let stretches = || heard.samples[position..].chunks_exact(LISTENED);
+    TONES
+        .into_iter()
+        .filter(|hz| stretches().any(|stretch| amplitude(stretch, *hz) > HEARD))
+        .collect()
+}
+
 /// Known tones heard over the newest 300 ms, in ascending order.
 pub fn tones(media: &Media) -> Vec<f32> {
-    [CUSTOMER_HZ, AGENT_HZ, SUPERVISOR_HZ, COLLEAGUE_HZ]
-        .into_iter()
-        .filter(|hz| hears(media, *hz))
-        .collect()
+    TONES.into_iter().filter(|hz| hears(media, *hz)).collect()
 }
 
 pub fn hears(media: &Media, hz: f32) -> bool {
     let heard = media.heard();
-    let newest = heard.samples.len().saturating_sub(RATE_HZ * 3 / 10);
+    let newest = heard.samples.len().saturating_sub(LISTENED);
     let late = media
         .packets()
         .last()
         .is_none_or(|packet| clock::now().duration_since(packet.at) > Duration::from_millis(300));
     !late && amplitude(&heard.samples[newest..], hz) > HEARD
+}
+
+/// Watches how long this machine keeps a thread waiting that wants to run.
+pub struct StallWatch {
+    worst_ms: Arc<AtomicU64>,
+    over: Arc<AtomicBool>,
+}
+
+impl StallWatch {
+    pub fn start() -> Self {
+        const STEP: Duration = Duration::from_millis(5);
+        let worst_ms = Arc::new(AtomicU64::new(0));
+        let over = Arc::new(AtomicBool::new(false));
+        let (worst, ends) = (worst_ms.clone(), over.clone());
+        std::thread::spawn(move || {
+            while !ends.load(Ordering::Relaxed) {
+                let due = clock::now() + STEP;
+                std::thread::sleep(STEP);
+                let late = clock::now().saturating_duration_since(due).as_millis();
+                worst.fetch_max(u64::try_from(late).unwrap_or(u64::MAX), Ordering::Relaxed);
+            }
+        });
+        Self { worst_ms, over }
+    }
+
+    /// The longest wait so far, in whole frames of 20 ms.
+    pub fn frames(&self) -> usize {
+        usize::try_from(self.worst_ms.load(Ordering::Relaxed) / 20).unwrap_or(usize::MAX / 4)
+    }
+}
+
+impl Drop for StallWatch {
+    fn drop(&mut self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The longest stretch since `from` in which a tone that should be there was not, in frames of 20 ms.

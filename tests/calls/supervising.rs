@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use sottovoce::demo::media::KeySending;
+use sottovoce::demo::phone::Line;
 use sottovoce::demo::roles::breaks;
 use sottovoce::demo::tones::amplitude;
 use sottovoce::edge::clock;
 
 use crate::scene::{
-    AGENT_HZ, CUSTOMER_HZ, SUPERVISOR_HZ, Scene, hears, longest_gap, stop, tones, wait_until,
+    AGENT_HZ, CUSTOMER_HZ, SUPERVISOR_HZ, Scene, StallWatch, hears, longest_gap, stop, tones,
+    wait_until,
 };
 
 const AGENT_ALONE: &[f32] = &[AGENT_HZ];
@@ -19,6 +21,7 @@ const CUSTOMER_AND_SUPERVISOR: &[f32] = &[CUSTOMER_HZ, SUPERVISOR_HZ];
 async fn every_role(name: &str, how: KeySending) {
     let scene = Scene::new(name).await;
     let began = clock::now();
+    let watch = StallWatch::start();
     let mia = scene.supervise().await;
     scene
         .expect_ears(CUSTOMER_ALONE, AGENT_ALONE, "monitor")
@@ -41,6 +44,9 @@ async fn every_role(name: &str, how: KeySending) {
         .expect_ears(CUSTOMER_ALONE, AGENT_ALONE, "after the supervisor has left")
         .await;
 
+    // A frame at a change; a phone that was kept waiting is late by itself, and the service, which
+    // puts silence in the place of what is late, has been kept waiting as well.
+    let allowed = 2 + 2 * watch.frames();
     for (party, line, other) in [
         ("agent", &scene.agent, CUSTOMER_HZ),
         ("customer", &scene.customer, AGENT_HZ),
@@ -53,8 +59,8 @@ async fn every_role(name: &str, how: KeySending) {
         assert_eq!(line.state().reinvites, 0, "re-INVITEs to the {party}");
         let gap = longest_gap(&line.media.heard(), other, began);
         assert!(
-            gap <= 1,
-            "{gap} frames without the other party in the {party}'s ear"
+            gap <= allowed,
+            "{gap} frames without the other party in the {party}'s ear, where {allowed} may be"
         );
         assert_eq!(
             line.media.events_heard(),
@@ -129,22 +135,23 @@ async fn the_agent_alone_hears_one_short_notice_when_it_is_policy() {
     })
     .await;
     let mia = scene.supervise().await;
-    let notice = |samples: &[i16]| {
-        samples
-            .chunks_exact(160)
-            .filter(|frame| amplitude(frame, 440.0) > 300.0)
+    // 100 ms: in that time the 440 Hz of the notice are told apart from the 500 Hz of the customer.
+    let notice = |line: &Line| {
+        let heard = line.media.heard();
+        let stretches = heard.samples.chunks_exact(800);
+        stretches
+            .filter(|stretch| amplitude(stretch, 440.0) > 1000.0)
             .count()
     };
-    // The customer's own tone lies at 500 Hz: 440 Hz is told apart over a frame and a half.
-    wait_until("the notice has passed", || hears(&mia.media, CUSTOMER_HZ)).await;
-    tokio::time::sleep(Duration::from_millis(600)).await;
 
-    let agent = notice(&scene.agent.media.heard().samples);
-    let customer = notice(&scene.customer.media.heard().samples);
-    assert!(
-        agent > customer,
-        "agent {agent} frames, customer {customer}"
-    );
+    wait_until("the agent hears the notice", || {
+        hears(&mia.media, CUSTOMER_HZ) && notice(&scene.agent) > 0
+    })
+    .await;
+
+    assert!(notice(&scene.agent) <= 2, "200 ms of it");
+    assert_eq!(notice(&scene.customer), 0);
+    assert_eq!(notice(&mia), 0);
     stop(scene.service);
 }
 

@@ -9,7 +9,7 @@ fn demo(arguments: &[&str], folder: &Folder) -> String {
         .arg("demo")
         .args(arguments)
         .arg("--out")
-        .arg(&folder.0)
+        .arg(&folder.path())
         .current_dir(share())
         .output()
         .expect("the demo runs");
@@ -32,7 +32,7 @@ fn the_demo_measures_every_role_as_agreed() {
         assert!(text.contains(role), "{role} is missing:\n{text}");
     }
     for ear in ["agent.wav", "customer.wav", "supervisor.wav"] {
-        assert!(folder.0.join(ear).exists(), "{ear}");
+        assert!(folder.path().join(ear).exists(), "{ear}");
     }
 }
 
@@ -44,6 +44,9 @@ fn each_of_9011_to_9015_is_spoken_to_the_supervisor_alone() {
 
     for code in ["9011", "9012", "9013", "9014", "9015"] {
         assert!(text.contains(code), "{text}");
-        assert!(folder.0.join(format!("{code}.wav")).exists(), "{code}.wav");
+        assert!(
+            folder.path().join(format!("{code}.wav")).exists(),
+            "{code}.wav"
+        );
     }
 }

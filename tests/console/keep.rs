@@ -30,7 +30,7 @@ async fn a_newcomer_signs_in_as_printed_and_works_the_call_from_the_page() {
     let folder = Folder::new("console-keep");
     let child = Command::new(exe())
         .args(["demo", "--keep", "--keys", "5#", "--out"])
-        .arg(&folder.0)
+        .arg(folder.path())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

@@ -38,7 +38,7 @@ const TIMES: usize = 40;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_hundred_calls_are_one_page_and_a_changed_row_is_asked_for_alone() {
     let folder = Folder::new("console-many");
-    std::fs::create_dir_all(&folder.0).expect("a folder");
+    std::fs::create_dir_all(folder.path()).expect("a folder");
     let home = serve(&folder).await;
     // Plain HTTP all the same; the client asks for it at its making.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -141,7 +141,7 @@ async fn five_hundred_calls_are_one_page_and_a_changed_row_is_asked_for_alone() 
 
 /// A service of which only the HTTP side is there, and a snapshot of many calls.
 async fn serve(folder: &Folder) -> std::net::SocketAddr {
-    let store = Store::open(&DatabaseUrl::Sqlite(folder.0.join("many.db")), "many")
+    let store = Store::open(&DatabaseUrl::Sqlite(folder.path().join("many.db")), "many")
         .await
         .expect("a store");
     let text = people();

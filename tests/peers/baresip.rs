@@ -11,8 +11,9 @@ use sottovoce::demo::media::Voice;
 use sottovoce::demo::phone::Phone;
 use sottovoce::demo::roles::write_wav;
 use sottovoce::demo::service::{Service, Setup};
-use sottovoce::demo::stage::{self, Conversation, MOBILE, OFFICE};
+use sottovoce::demo::stage::{self, Conversation, MOBILE, OFFICE, PATIENCE};
 use sottovoce::demo::tones::amplitude;
+use sottovoce::edge::clock;
 
 use crate::common::folder::Folder;
 
@@ -43,11 +44,11 @@ impl Baresip {
         .find(|path| Path::new(path).exists())
         .expect("baresip is installed (Debian package baresip; ./run test installs it)");
         let config = format!(
-            "sip_listen {ip}:{sip}\nmodule_path {modules}\nmodule g711.so\nmodule aufile.so\n\
+            "sip_listen {ip}:{sip}\nmodule_path {modules}\nmodule g711.so\nmodule opus.so\nmodule aufile.so\n\
              module aubridge.so\nmodule sndfile.so\nmodule_tmp uuid.so\nmodule_tmp account.so\n\
              module_app menu.so\nmodule_app ctrl_tcp.so\naudio_source aufile,{}\n\
              audio_player aubridge,nowhere\nctrl_tcp_listen {ip}:{control}\nsnd_path {}\n\
-             audio_buffer 20-160\n",
+             audio_buffer 20-160\nausrc_srate 8000\nausrc_channels 1\n",
             voice_path.display(),
             recordings.display()
         );
@@ -62,7 +63,7 @@ impl Baresip {
             .stderr(log)
             .spawn()
             .expect("baresip is installed (Debian package baresip; ./run test installs it)");
-        let control = (0..500)
+        let control = (0..3000)
             .find_map(|_| {
                 std::thread::sleep(Duration::from_millis(20));
                 TcpStream::connect((ip, control)).ok()
@@ -89,7 +90,8 @@ impl Baresip {
     fn wait_for(&mut self, event: &str) {
         let mut text = String::new();
         let mut buffer = [0u8; 4096];
-        for _ in 0..1500 {
+        let end = clock::now() + PATIENCE;
+        while clock::now() < end {
             if let Ok(length) = self.control.read(&mut buffer) {
                 text.push_str(&String::from_utf8_lossy(&buffer[..length]));
                 if text.contains(event) {
@@ -100,7 +102,8 @@ impl Baresip {
         panic!("baresip never said {event}: {text}");
     }
 
-    /// Hangs up, quits, and gives what it recorded of the far end.
+    /// Hangs up, quits, and gives what it recorded of the far end: one channel at 8 kHz, whatever
+    /// its codec has.
     fn finish(mut self) -> Vec<i16> {
         self.command("hangup", "");
         self.wait_for("CALL_CLOSED");
@@ -112,7 +115,10 @@ impl Baresip {
             .find(|path| path.display().to_string().ends_with("-dec.wav"))
             .expect("a recording of what was heard");
         let mut reader = hound::WavReader::open(recording).expect("a WAV file");
-        reader.samples::<i16>().filter_map(Result::ok).collect()
+        let spec = reader.spec();
+        let step = spec.sample_rate as usize / 8000 * usize::from(spec.channels);
+        let samples = reader.samples::<i16>().filter_map(Result::ok);
+        samples.step_by(step).collect()
     }
 }
 
@@ -177,7 +183,8 @@ async fn scene(folder: &Folder, change: impl FnOnce(Setup) -> Setup) -> Scene {
 
 /// Waits until the supervisor's tone is, or is not, in an ear.
 async fn wait_for_voice(line: &sottovoce::demo::phone::Line, wanted: bool, what: &str) {
-    for _ in 0..300 {
+    let end = clock::now() + PATIENCE;
+    while clock::now() < end {
         tokio::time::sleep(Duration::from_millis(100)).await;
         let heard = line.media.heard().samples;
         let newest = &heard[heard.len().saturating_sub(4000)..];
@@ -188,9 +195,23 @@ async fn wait_for_voice(line: &sottovoce::demo::phone::Line, wanted: bool, what:
     panic!("never came to pass: {what}");
 }
 
+/// Waits until the supervisor is on the call.
+async fn wait_for_session(service: &Service) {
+    let end = clock::now() + PATIENCE;
+    while clock::now() < end {
+        let (_, metrics) = service.get("/metrics").expect("metrics");
+        if metrics.contains("\nsottovoce_sessions{role=\"monitor\"} 1\n") {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the supervisor never joined the call");
+}
+
 /// Waits for a line in baresip's own log: its registration may be done before it can be asked.
 async fn wait_for_log(log: &Path, text: &str) {
-    for _ in 0..300 {
+    let end = clock::now() + PATIENCE;
+    while clock::now() < end {
         if std::fs::read_to_string(log)
             .unwrap_or_default()
             .contains(text)
@@ -202,9 +223,9 @@ async fn wait_for_log(log: &Path, text: &str) {
     panic!("baresip's log never had {text}");
 }
 
-/// Half a minute of the supervisor's tone.
+/// Two minutes of the supervisor's tone.
 fn voice() -> impl Iterator<Item = i16> {
-    (0..240_000).map(|n| {
+    (0..960_000).map(|n| {
         let angle = std::f32::consts::TAU * SUPERVISOR_HZ * n as f32 / 8000.0;
         (3600.0 * angle.sin()) as i16
     })
@@ -220,10 +241,21 @@ fn assert_heard_the_call(heard: &[i16]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_baresip_dials_in_and_whispers_by_telephone_event() {
-    let folder = Folder::new("event");
+    whispers_by_telephone_event("event", "PCMU").await;
+}
+
+/// Its voice is decoded for the agent's G.711, the call is encoded for it, and its keys come with a
+/// clock of 48 kHz.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_baresip_that_speaks_opus_alone_whispers_to_an_agent_in_g711() {
+    whispers_by_telephone_event("opus", "opus").await;
+}
+
+async fn whispers_by_telephone_event(name: &str, codec: &str) {
+    let folder = Folder::new(name);
     let scene = scene(&folder, |setup| setup).await;
     let ip = MOBILE.to_string();
-    let account = format!("<sip:{}@{ip}>;regint=0;audio_codecs=PCMU", stage::MIA);
+    let account = format!("<sip:{}@{ip}>;regint=0;audio_codecs={codec}", stage::MIA);
     let mut baresip = Baresip::start(
         &folder.path().join("phone"),
         &ip,
@@ -232,6 +264,8 @@ async fn a_baresip_dials_in_and_whispers_by_telephone_event() {
     );
     baresip.command("dial", &format!("sip:800@{}", scene.service.sip));
     baresip.wait_for("CALL_ESTABLISHED");
+    wait_for_session(&scene.service).await;
+    // What is to be found in its recording.
     tokio::time::sleep(Duration::from_secs(3)).await;
     baresip.command("sndcode", "4#");
 
@@ -255,8 +289,8 @@ async fn a_baresip_registers_and_barges_by_in_band_keys() {
         scene.service.sip,
         stage::MIA_PASSWORD
     );
-    // Four seconds of quiet, 6#, and then speech: pressed by hand during the call.
-    let mut said = vec![0i16; 32_000];
+    // Eight seconds of quiet, 6#, and then speech: pressed by hand during the call.
+    let mut said = vec![0i16; 64_000];
     for (row, column) in [(770.0, 1477.0), (941.0, 1477.0)] {
         said.extend(key(row, column));
         said.extend([0i16; 800]);

@@ -1,0 +1,101 @@
+//! The phone's session descriptions: one audio line, G.711 and telephone-events.
+
+use std::net::{IpAddr, SocketAddr};
+
+use crate::demo::media::{Law, Media, Peer};
+use crate::demo::phone::PhoneError;
+use crate::demo::phone::user_agent::UserAgent;
+
+impl UserAgent {
+    pub fn sdp(
+        &self,
+        media: &Media,
+        version: u32,
+        direction: &str,
+        answer_to: Option<&Peer>,
+    ) -> String {
+        let ip = self.config.ip;
+        let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
+        let laws: Vec<Law> = match answer_to {
+            Some(peer) => vec![peer.law],
+            None => self.config.laws.clone(),
+        };
+        let event = match answer_to {
+            Some(peer) => peer.telephone_event,
+            None => self.config.telephone_event,
+        };
+        let mut formats: Vec<String> = laws
+            .iter()
+            .map(|law| law.payload_type().to_string())
+            .collect();
+        formats.extend(event.map(|payload_type| payload_type.to_string()));
+        let mut text = format!(
+            "v=0\r\no=- 1 {version} IN {family} {ip}\r\ns=-\r\nc=IN {family} {ip}\r\nt=0 0\r\n\
+             m=audio {} RTP/AVP {}\r\n",
+            media.local.port(),
+            formats.join(" ")
+        );
+        for law in laws {
+            let name = match law {
+                Law::Pcmu => "PCMU",
+                Law::Pcma => "PCMA",
+            };
+            text += &format!("a=rtpmap:{} {name}/8000\r\n", law.payload_type());
+        }
+        if let Some(payload_type) = event {
+            text += &format!(
+                "a=rtpmap:{payload_type} telephone-event/8000\r\na=fmtp:{payload_type} 0-15\r\n"
+            );
+        }
+        text + &format!("a=ptime:20\r\na={direction}\r\n")
+    }
+
+    pub fn read_sdp(&self, text: &str) -> Result<Peer, PhoneError> {
+        let mut ip: Option<IpAddr> = None;
+        let mut port = None;
+        let mut formats: Vec<u8> = Vec::new();
+        let mut telephone_event = None;
+        let mut we_may_send = true;
+        for line in text.lines() {
+            let line = line.trim_end();
+            if let Some(rest) = line.strip_prefix("c=IN ") {
+                ip = rest
+                    .split(' ')
+                    .nth(1)
+                    .and_then(|address| address.parse().ok());
+            } else if let Some(rest) = line.strip_prefix("m=audio ") {
+                let mut words = rest.split(' ');
+                port = words.next().and_then(|port| port.parse::<u16>().ok());
+                formats = words.skip(1).filter_map(|word| word.parse().ok()).collect();
+            } else if let Some(rest) = line.strip_prefix("a=rtpmap:") {
+                if let Some((number, name)) = rest.split_once(' ')
+                    && name
+                        .to_ascii_lowercase()
+                        .starts_with("telephone-event/8000")
+                {
+                    telephone_event = number.parse().ok();
+                }
+            } else if line == "a=recvonly" || line == "a=sendrecv" {
+                we_may_send = true;
+            } else if line == "a=sendonly" || line == "a=inactive" {
+                we_may_send = false;
+            }
+        }
+        let law = formats.iter().find_map(|format| {
+            self.config
+                .laws
+                .iter()
+                .copied()
+                .find(|law| law.payload_type() == *format)
+        });
+        match (ip, port, law) {
+            (Some(ip), Some(port), Some(law)) if port != 0 => Ok(Peer {
+                remote: SocketAddr::new(ip, port),
+                law,
+                telephone_event: self.config.telephone_event.and(telephone_event),
+                we_may_send: we_may_send && !ip.is_unspecified(),
+            }),
+            _ => Err(PhoneError::Sdp),
+        }
+    }
+}
