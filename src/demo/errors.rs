@@ -14,9 +14,6 @@ use crate::demo::service::Service;
 use crate::demo::stage::{self, Conversation, MOBILE, OFFICE};
 use crate::edge::clock;
 
-/// How long after its cause a code may be in the audit.
-const SPOKEN_WITHIN: Duration = Duration::from_secs(12);
-
 pub struct Errors {
     pub out: PathBuf,
     pub exe: PathBuf,
@@ -230,7 +227,7 @@ impl Errors {
         };
         let prompt = prompt_samples(&self.share, sentence)?;
         let mut rows = 0;
-        while rows == 0 && clock::now().duration_since(from) < SPOKEN_WITHIN {
+        while rows == 0 && clock::now().duration_since(from) < stage::PATIENCE {
             tokio::time::sleep(Duration::from_millis(300)).await;
             rows = self.audited(service, code)?;
         }

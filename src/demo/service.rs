@@ -284,11 +284,8 @@ fn free_rtp_ports() -> anyhow::Result<String> {
     let start = u16::from_be_bytes(seed) % 50;
     for step in 0..50 {
         let first = 10_000 + (start + step) % 50 * 400;
-        let probes = [first, first + 1, first + 200, first + 398];
-        if probes
-            .into_iter()
-            .all(|port| UdpSocket::bind((SERVICE_IP, port)).is_ok())
-        {
+        let mut ports = first..=first + 399;
+        if ports.all(|port| UdpSocket::bind((SERVICE_IP, port)).is_ok()) {
             return Ok(format!("{first}-{}", first + 399));
         }
     }
