@@ -6,6 +6,8 @@ mod cases;
 mod contacts;
 #[path = "store/databases.rs"]
 mod databases;
+#[path = "store/full.rs"]
+mod full;
 #[path = "store/killed.rs"]
 mod killed;
 #[path = "store/people.rs"]
@@ -74,6 +76,7 @@ on_both_databases! {
     reports::the_views_say_what_the_reports_say,
     reports::a_supervisor_sees_their_own_and_their_agents,
     reports::the_audit_is_filtered_as_it_is_asked_for,
+    full::what_is_not_taken_at_the_end_is_named,
     killed::what_was_reported_survives_a_kill_in_the_middle_of_writing,
     retention::whole_days_are_forgotten_and_the_chain_stays_verifiable,
     retention::what_is_altered_after_forgetting_is_still_found,
@@ -97,4 +100,19 @@ async fn a_file_that_cannot_be_a_database_is_named() {
 #[test]
 fn a_process_that_is_to_be_killed_writes_until_it_is() {
     killed::write_until_killed();
+}
+
+#[tokio::test]
+async fn a_full_disk_is_recovered_from() {
+    full::a_full_disk_is_recovered_from().await;
+}
+
+#[tokio::test]
+async fn a_process_whose_disk_fills_up_writes_when_there_is_room_again() {
+    full::write_while_full().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_lost_in_a_transaction_is_replaced() {
+    full::a_connection_lost_in_a_transaction_is_replaced().await;
 }

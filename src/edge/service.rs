@@ -34,9 +34,9 @@ use crate::edge::people::People;
 use crate::edge::prompts::Prompts;
 use crate::edge::rtp::{MediaConfig, MediaPlane, engine};
 use crate::edge::sip::{self, CredentialLookup, Credentials, Sip, SipHandle, SipSettings};
-use crate::edge::store::Store;
 use crate::edge::store::contacts::Contacts;
 use crate::edge::store::retention::Pruned;
+use crate::edge::store::{Lost, Store};
 use crate::edge::telemetry::Metrics;
 use crate::edge::webhooks::{self, Webhooks};
 use crate::id::Ids;
@@ -77,7 +77,9 @@ async fn keep(mut service: RunningService, mut signals: Signals) -> anyhow::Resu
     tokio::select! {
         name = signals.next() => info!(signal = name, "asked to end"),
         ended = service.failed() => {
-            service.take_apart().await;
+            if let Err(lost) = service.take_apart().await {
+                error!(%lost, "at the end");
+            }
             return Err(ended);
         }
     }
@@ -88,12 +90,14 @@ async fn keep(mut service: RunningService, mut signals: Signals) -> anyhow::Resu
         name = signals.next() => warn!(signal = name, "asked again: calls are ended"),
         () = tokio::time::sleep(DRAIN_LIMIT) => warn!("calls outlast the drain: they are ended"),
         ended = service.failed() => {
-            service.take_apart().await;
+            if let Err(lost) = service.take_apart().await {
+                error!(%lost, "at the end");
+            }
             return Err(ended);
         }
     }
     service.end_calls().await;
-    service.take_apart().await;
+    service.take_apart().await?;
     info!("ended");
     Ok(())
 }
@@ -295,7 +299,9 @@ impl RunningService {
     pub async fn shutdown(self) {
         self.wish(Wish::Drain).await;
         self.end_calls().await;
-        self.take_apart().await;
+        if let Err(lost) = self.take_apart().await {
+            error!(%lost, "at the end");
+        }
     }
 
     async fn wish(&self, wish: Wish) {
@@ -312,7 +318,9 @@ impl RunningService {
         self.driver = None;
         match ended {
             Ok((remains, result)) => {
-                close(remains).await;
+                if let Err(lost) = close(remains).await {
+                    error!(%lost, "at the end");
+                }
                 match result {
                     Ok(()) => anyhow!("call control ended"),
                     Err(error) => error.into(),
@@ -330,7 +338,8 @@ impl RunningService {
         }
     }
 
-    async fn take_apart(self) {
+    /// Ends every part. An error when facts are lost by it.
+    async fn take_apart(self) -> Result<(), Lost> {
         let Self {
             sip,
             store,
@@ -351,9 +360,10 @@ impl RunningService {
         drop(wishes);
         // The task held the other end; once it is gone the driver sees that nobody wishes anything.
         let _ = people.await;
+        let mut lost = Ok(());
         if let Some(driver) = driver {
             match driver.await {
-                Ok((remains, _)) => close(remains).await,
+                Ok((remains, _)) => lost = close(remains).await,
                 Err(error) => error!(%error, "call control failed"),
             }
         }
@@ -373,6 +383,7 @@ impl RunningService {
         }
         webhooks.close(CLOSING).await;
         store.close().await;
+        lost
     }
 }
 
@@ -388,12 +399,13 @@ async fn calls_over(live: &Live, sip: &SipHandle) {
     }
 }
 
-async fn close(remains: Remains) {
+async fn close(remains: Remains) -> Result<(), Lost> {
     let stopped = tokio::task::spawn_blocking(move || remains.media.stop());
-    remains.recorder.close(CLOSING).await;
+    let lost = remains.recorder.close(CLOSING).await;
     if stopped.await.is_err() {
         error!("the media threads were not stopped");
     }
+    lost
 }
 
 /// Passes on what `apply` or an administrator changed in the database: now and then, and at once

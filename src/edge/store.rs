@@ -25,7 +25,7 @@ use crate::edge::store::lines::csv_lines;
 pub use crate::edge::store::db::probe;
 pub use crate::edge::store::people::SipCredentials;
 pub use crate::edge::store::secrets::PinOutcome;
-pub use crate::edge::store::writer::Recorder;
+pub use crate::edge::store::writer::{Lost, Recorder};
 
 use std::path::PathBuf;
 use std::sync::Arc;

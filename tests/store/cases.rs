@@ -12,7 +12,7 @@ use sottovoce::edge::config::DatabaseUrl;
 use sottovoce::edge::people::People;
 use sottovoce::edge::store::audit::{Selection, Verdict};
 use sottovoce::edge::store::sign_ins::{Account, TokenHash};
-use sottovoce::edge::store::{PinOutcome, Recorder, Store, StoreError};
+use sottovoce::edge::store::{Lost, PinOutcome, Recorder, Store, StoreError};
 use sottovoce::id::{CallId, HelpId, Language, RecordId, SessionId};
 use tokio::sync::mpsc;
 
@@ -708,6 +708,15 @@ impl Writer {
             }
         }
     }
+
+    pub async fn close(self) -> Result<(), Lost> {
+        self.recorder.close(PATIENCE).await
+    }
+
+    /// Without patience for what still waits.
+    pub async fn close_now(self) -> Result<(), Lost> {
+        self.recorder.close(Duration::ZERO).await
+    }
 }
 
 async fn write_audit(store: &Store, count: usize) {
@@ -716,7 +725,7 @@ async fn write_audit(store: &Store, count: usize) {
         writer.hand_in(Record::Audit(audit_row("role")));
     }
     writer.until_all_are_recorded().await;
-    writer.recorder.close(PATIENCE).await;
+    writer.close().await.unwrap();
 }
 
 pub fn read(text: &str) -> People {

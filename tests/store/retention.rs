@@ -130,7 +130,7 @@ pub async fn calls_that_ended_before_are_forgotten_with_their_days(database: Dat
     assert_eq!(pruned.others, 1);
     let left = database.texts("SELECT id FROM calls ORDER BY id").await;
     assert_eq!(left, [["2"], ["3"]], "what goes on and what ended today");
-    recorder.close(Duration::from_secs(60)).await;
+    recorder.close(Duration::from_secs(60)).await.unwrap();
 }
 
 async fn verdict(store: &Store) -> Verdict {
@@ -149,5 +149,5 @@ async fn write(store: &Store, times: Vec<i64>) {
     for _ in 0..count {
         answers.recv().await.unwrap();
     }
-    recorder.close(Duration::from_secs(60)).await;
+    recorder.close(Duration::from_secs(60)).await.unwrap();
 }

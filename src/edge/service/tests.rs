@@ -42,7 +42,7 @@ async fn a_draining_service_is_not_ready_and_ends_at_once_without_calls() {
 
     assert!(ready.starts_with("HTTP/1.1 503"), "{ready}");
     assert!(ready.contains("\"draining\""), "{ready}");
-    service.take_apart().await;
+    service.take_apart().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -95,7 +95,7 @@ async fn a_service_whose_call_control_fails_says_so() {
     let error = service.failed().await;
 
     assert!(error.to_string().contains("call control failed"), "{error}");
-    service.take_apart().await;
+    service.take_apart().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Postgres, Sqlite, Transaction};
+use sqlx::{Connection, Postgres, Sqlite, Transaction};
 
 use crate::edge::config::DatabaseUrl;
 use crate::edge::store::StoreError;
@@ -101,6 +101,13 @@ impl Db {
                 let pool = SqlitePoolOptions::new()
                     .max_connections(connections)
                     .acquire_timeout(PATIENCE)
+                    // SQLite itself rolls back when the disk is full or broken. The ROLLBACK after
+                    // it finds no transaction and fails, and the connection takes itself for one
+                    // that is inside a transaction for good: it is closed, and another is opened.
+                    .before_acquire(|connection, _| {
+                        let usable = !connection.is_in_transaction();
+                        Box::pin(std::future::ready(Ok(usable)))
+                    })
                     .connect_with(options)
                     .await?;
                 Ok(Db::Sqlite(pool))

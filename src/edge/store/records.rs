@@ -25,6 +25,25 @@ impl Fact {
             | Record::Help(_) => false,
         }
     }
+
+    /// What it tells of and where it belongs, as `audit role of call 1f`: for the log when it is
+    /// lost.
+    pub fn name(&self) -> String {
+        match &self.record {
+            Record::CallStarted(row) => format!("start of call {}", row.call),
+            Record::CallAnswered { call } => format!("answer of call {call}"),
+            Record::CallEnded { call, .. } => format!("end of call {call}"),
+            Record::SessionStarted { session, call, .. } => {
+                format!("start of session {session} of call {call}")
+            }
+            Record::SessionEnded { session, .. } => format!("end of session {session}"),
+            Record::Audit(row) => match row.call {
+                Some(call) => format!("audit {} of call {call}", row.action),
+                None => format!("audit {}", row.action),
+            },
+            Record::Help(row) => format!("help request {} of call {}", row.help, row.call),
+        }
+    }
 }
 
 /// Whether a batch may have been written before: a commit whose answer was lost.

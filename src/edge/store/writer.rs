@@ -2,9 +2,11 @@
 //! says so for each. One commit serves as many facts as arrived during the commit before it, so the
 //! disk's speed bounds the delay of a fact and hardly the number of them.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
@@ -37,26 +39,45 @@ const PROBE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Recorder {
     facts: mpsc::Sender<Fact>,
-    task: JoinHandle<()>,
+    give_up: oneshot::Sender<()>,
+    /// What it had not written when it ended.
+    task: JoinHandle<Vec<Fact>>,
 }
 
 /// A fact was not taken: too many wait, or the writer is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotTaken;
 
+/// Facts that no database had taken when the writer ended. Says how many, and which.
+#[derive(Debug)]
+pub struct Lost {
+    count: usize,
+    /// How many of each name.
+    names: BTreeMap<String, usize>,
+}
+
+/// Names that [`Lost`] writes out.
+const NAMED: usize = 100;
+
+/// Reasons that are logged while the database does not answer.
+const REASONS: usize = 16;
+
 impl Store {
     /// Starts the writer. `answers` is told `Recorded` of each fact, and `Down` and `Up`.
     pub fn start_writer(&self, answers: mpsc::Sender<StoreAnswer>) -> Recorder {
         let (facts, waiting) = mpsc::channel(WAITING);
+        let (give_up, given_up) = oneshot::channel();
         let writer = Writer {
             store: self.clone(),
             waiting,
             answers,
             down: false,
+            reasons: BTreeSet::new(),
         };
         Recorder {
             facts,
-            task: tokio::spawn(writer.run()),
+            give_up,
+            task: tokio::spawn(writer.run(given_up)),
         }
     }
 }
@@ -69,36 +90,100 @@ impl Recorder {
     }
 
     /// Writes what still waits, for as long as the caller has patience, and ends the writer.
-    pub async fn close(self, patience: Duration) {
-        let Self { facts, task } = self;
+    pub async fn close(self, patience: Duration) -> Result<(), Lost> {
+        let Self {
+            facts,
+            give_up,
+            mut task,
+        } = self;
         drop(facts);
-        let abort = task.abort_handle();
-        if tokio::time::timeout(patience, task).await.is_err() {
-            error!("the store did not take the last facts in time");
-            abort.abort();
+        let ended = match tokio::time::timeout(patience, &mut task).await {
+            Ok(ended) => ended,
+            Err(_) => {
+                // A writer that has ended meanwhile needs not be told.
+                let _ = give_up.send(());
+                task.await
+            }
+        };
+        match ended {
+            Ok(left) if left.is_empty() => Ok(()),
+            Ok(left) => Err(Lost::of(&left)),
+            Err(error) => {
+                error!(%error, "the writer of the store failed");
+                Err(Lost::of(&[]))
+            }
         }
     }
 }
+
+impl Lost {
+    fn of(facts: &[Fact]) -> Self {
+        let mut names: BTreeMap<String, usize> = BTreeMap::new();
+        for fact in facts {
+            *names.entry(fact.name()).or_default() += 1;
+        }
+        let count = facts.len();
+        Self { count, names }
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.count == 0 {
+            return f.write_str("the writer of the store failed, and what it held is lost");
+        }
+        write!(
+            f,
+            "{} facts that the store did not take are lost",
+            self.count
+        )?;
+        for (index, (name, count)) in self.names.iter().take(NAMED).enumerate() {
+            let before = if index == 0 { ": " } else { ", " };
+            write!(f, "{before}{count} × {name}")?;
+        }
+        match self.names.len().saturating_sub(NAMED) {
+            0 => Ok(()),
+            more => write!(f, ", and {more} more"),
+        }
+    }
+}
+
+impl std::error::Error for Lost {}
 
 struct Writer {
     store: Store,
     waiting: mpsc::Receiver<Fact>,
     answers: mpsc::Sender<StoreAnswer>,
     down: bool,
+    /// Why it does not answer, as far as it was logged.
+    reasons: BTreeSet<String>,
 }
 
 impl Writer {
-    async fn run(mut self) {
+    /// Runs until nobody hands in facts any more and all are written, or until it is to give up;
+    /// what is not written then.
+    async fn run(mut self, give_up: oneshot::Receiver<()>) -> Vec<Fact> {
         let mut batch = Vec::with_capacity(BATCH);
+        tokio::select! {
+            () = self.serve(&mut batch) => {}
+            Ok(()) = give_up => {}
+        }
+        while let Ok(fact) = self.waiting.try_recv() {
+            batch.push(fact);
+        }
+        batch
+    }
+
+    async fn serve(&mut self, batch: &mut Vec<Fact>) {
         loop {
             let probe = if self.down { RETRY } else { PROBE };
             tokio::select! {
-                taken = self.waiting.recv_many(&mut batch, BATCH) => {
+                taken = self.waiting.recv_many(batch, BATCH) => {
                     if taken == 0 {
                         return;
                     }
-                    self.gather(&mut batch).await;
-                    self.write_until_done(&mut batch).await;
+                    self.gather(batch).await;
+                    self.write_until_done(batch).await;
                 }
                 () = tokio::time::sleep(probe) => {
                     let found = self.probe().await;
@@ -152,24 +237,22 @@ impl Writer {
     /// One fact that the database refuses must not keep back the others. What is refused for good
     /// is an error of this product; supervision is held back while it is told.
     async fn write_one_by_one(&mut self, batch: &mut Vec<Fact>) {
-        for fact in batch.drain(..) {
+        while let Some(fact) = batch.first().cloned() {
             let one = std::slice::from_ref(&fact);
-            loop {
-                match self.try_write(one, Attempt::Again).await {
-                    Ok(()) => {
-                        self.tell(true, None).await;
-                        self.answer(StoreAnswer::Recorded(fact.id)).await;
-                        break;
-                    }
-                    Err(error) if is_the_fact_s_own_fault(&error) => {
-                        error!(record = %fact.id, %error, "a fact cannot be stored");
-                        self.tell(false, Some(error)).await;
-                        break;
-                    }
-                    Err(error) => {
-                        self.tell(false, Some(error)).await;
-                        tokio::time::sleep(RETRY).await;
-                    }
+            match self.try_write(one, Attempt::Again).await {
+                Ok(()) => {
+                    self.tell(true, None).await;
+                    batch.remove(0);
+                    self.answer(StoreAnswer::Recorded(fact.id)).await;
+                }
+                Err(error) if is_the_fact_s_own_fault(&error) => {
+                    error!(record = %fact.id, %error, "a fact cannot be stored");
+                    self.tell(false, Some(error)).await;
+                    batch.remove(0);
+                }
+                Err(error) => {
+                    self.tell(false, Some(error)).await;
+                    tokio::time::sleep(RETRY).await;
                 }
             }
         }
@@ -192,18 +275,23 @@ impl Writer {
         }
     }
 
-    /// Tells a change between answering and not.
+    /// Tells a change between answering and not, and logs every reason once.
     async fn tell(&mut self, up: bool, why: Option<sqlx::Error>) {
+        if let Some(why) = why.map(|error| error.to_string())
+            && self.reasons.len() < REASONS
+            && self.reasons.insert(why.clone())
+        {
+            warn!(why, "the store does not answer; nothing new is supervised");
+        }
         match (self.down, up) {
             (false, false) => {
-                let why = why.map(|error| error.to_string()).unwrap_or_default();
-                warn!(why, "the store does not answer; nothing new is supervised");
                 self.down = true;
                 self.answer(StoreAnswer::Down).await;
             }
             (true, true) => {
                 info!("the store answers again");
                 self.down = false;
+                self.reasons.clear();
                 self.answer(StoreAnswer::Up).await;
             }
             (false, true) | (true, false) => {}
