@@ -177,6 +177,7 @@ impl Driver {
                 self.follow(now);
             }
             self.media.wake();
+            self.metrics.sip_shut_out(self.sip.guard_counts().shut_out);
             self.publish(now);
             let wake = self
                 .next_wake(now)

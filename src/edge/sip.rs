@@ -77,8 +77,10 @@ struct Shared {
     ids: Arc<AtomicU64>,
     digest: Digest,
     offered: Offered,
-    /// Wrong passwords by source.
+    /// Wrong passwords by source and user.
     failures: SourceLimit,
+    /// How often it is logged that somebody is shut out, by source.
+    shut_out: SourceLimit,
     /// Requests that somebody has yet to prove, by source.
     unproven: SourceLimit,
     credentials: Box<dyn CredentialLookup>,
@@ -184,6 +186,8 @@ impl Sip {
             offered: Offered::default(),
             // Five tries at once, then one in ten seconds.
             failures: SourceLimit::new(5.0, 0.1),
+            // Once a minute.
+            shut_out: SourceLimit::new(1.0, 1.0 / 60.0),
             // An office whose phones all come back at once is let in; a flood is not.
             unproven: SourceLimit::new(400.0, 100.0),
             credentials: Box::new(credentials),
@@ -241,6 +245,8 @@ pub struct GuardCounts {
     pub limited: u64,
     /// New calls beyond what can be served: 503.
     pub refused: u64,
+    /// Requests of users who gave too many wrong passwords from where they are: 403.
+    pub shut_out: u64,
 }
 
 impl SipHandle {
@@ -298,6 +304,7 @@ impl SipHandle {
             dropped: counters.dropped.load(Ordering::Relaxed),
             limited: counters.limited.load(Ordering::Relaxed),
             refused: counters.refused.load(Ordering::Relaxed),
+            shut_out: counters.shut_out.load(Ordering::Relaxed),
         }
     }
 

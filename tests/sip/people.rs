@@ -279,24 +279,70 @@ async fn a_wrong_password_is_challenged_again_and_soon_refused() {
     let mut guesses = 0;
     loop {
         let mut registration = Registration::of("204");
-        phone.send(&registration.request(&phone, "")).await;
-        let challenge = phone.expect_any().await;
-        if challenge.status() == 403 {
+        let answer = registration
+            .proven(&phone, &contact(&phone), "guess", false)
+            .await;
+        if answer.status() == 403 {
             break;
         }
-        let guess = respond(&challenge, "204", "guess", "REGISTER", false);
-        let extra = format!("{guess}{}", contact(&phone));
-        phone.send(&registration.request(&phone, &extra)).await;
-        assert!(matches!(phone.expect_any().await.status(), 401 | 403));
+        assert_eq!(answer.status(), 401);
         guesses += 1;
         assert!(guesses < 50, "guessing goes on");
     }
     assert!(guesses >= 5);
+    assert!(world.sip.guard_counts().shut_out >= 1);
+    // Neither another user there nor the same one elsewhere suffers from it.
+    let answer = Registration::of("mia")
+        .proven(&phone, &contact(&phone), "secret", false)
+        .await;
+    assert_eq!(answer.status(), 200);
     let elsewhere = Phone::at("127.0.0.9", world.udp).await;
     let answer = Registration::of("204")
         .proven(&elsewhere, &contact(&elsewhere), "secret", false)
         .await;
     assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test]
+async fn answers_to_challenges_that_nobody_was_given_shut_nobody_out() {
+    let mut world = World::new().await;
+    let phone = Phone::at("127.0.0.1", world.udp).await;
+    let trunk = Phone::at("127.0.0.4", world.udp).await;
+    let made_up = |user: &str, method: &str| {
+        format!(
+            "Authorization: Digest username=\"{user}\", realm=\"{REALM}\", \
+             nonce=\"{:056x}\", uri=\"sip:{REALM}\", response=\"{method:0>32}\"\r\n",
+            0xbad
+        )
+    };
+
+    for _ in 0..20 {
+        let forged = made_up("204", "REGISTER");
+        let mut registration = Registration::of("204");
+        phone.send(&registration.request(&phone, &forged)).await;
+        let challenge = phone.expect(401).await;
+        assert!(challenge.header("WWW-Authenticate").contains("stale=true"));
+        let mut call = Call::new(&trunk, "+358401", "204");
+        let forged = made_up("us", "INVITE");
+        trunk
+            .send(&call.request("INVITE", &forged, &sdp(4000)))
+            .await;
+        trunk.expect(401).await;
+    }
+
+    let answer = Registration::of("204")
+        .proven(&phone, &contact(&phone), "secret", true)
+        .await;
+    assert_eq!(answer.status(), 200);
+    let mut call = Call::new(&trunk, "+358401", "204");
+    trunk.send(&call.request("INVITE", "", &sdp(4000))).await;
+    let challenge = trunk.expect(401).await;
+    let proof = respond_for(&challenge, "us", "them", "INVITE", false, &call.target);
+    trunk
+        .send(&call.request("INVITE", &proof, &sdp(4000)))
+        .await;
+    world.invited().await;
+    assert_eq!(world.sip.guard_counts().shut_out, 0);
 }
 
 #[tokio::test]
@@ -344,11 +390,25 @@ async fn a_registered_user_calls_with_proof_and_a_stranger_not_at_all() {
     let mut world = World::new().await;
     let phone = Phone::at("127.0.0.1", world.udp).await;
 
-    let mut stranger = Call::new(&phone, "stranger", "800");
-    phone
+    let elsewhere = Phone::at("127.0.0.1", world.udp).await;
+    let mut stranger = Call::new(&elsewhere, "stranger", "800");
+    elsewhere
         .send(&stranger.request("INVITE", "", &sdp(4000)))
         .await;
-    phone.expect(403).await;
+    // As one who is known: nobody learns here who is.
+    let challenge = elsewhere.expect(401).await;
+    let guess = respond_for(
+        &challenge,
+        "stranger",
+        "guess",
+        "INVITE",
+        true,
+        &stranger.target,
+    );
+    elsewhere
+        .send(&stranger.request("INVITE", &guess, &sdp(4000)))
+        .await;
+    elsewhere.expect(401).await;
 
     let mut call = Call::new(&phone, "mia", "800");
     phone.send(&call.request("INVITE", "", &sdp(4000))).await;

@@ -60,9 +60,9 @@ pub fn challenges(shared: &Shared, request: &Request, source: IpAddr, stale: boo
     let old = header(&request.headers, "User-Agent").is_none_or(knows_md5_only);
     // One that answers a stale nonce has understood the offer.
     if old || (!stale && slot.swap(mark, Ordering::Relaxed) == mark) {
-        return shared.digest.challenges(&[Algorithm::Md5], stale);
+        return shared.digest.challenges(&[Algorithm::Md5], source, stale);
     }
-    shared.digest.challenges(&BOTH, stale)
+    shared.digest.challenges(&BOTH, source, stale)
 }
 
 fn knows_md5_only(user_agent: &str) -> bool {

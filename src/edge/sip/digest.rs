@@ -1,12 +1,14 @@
 //! Digest authentication (RFC 8760, RFC 7616, RFC 3261 §22): challenges and their checking for
 //! phones and trunks that call us, answers for trunks that we call.
 //!
-//! A nonce is a stamp with a keyed hash, so that a flood of unanswered challenges costs no memory;
-//! a nonce is remembered once somebody has proven to know a password with it, to see that its
-//! count rises.
+//! A nonce is a stamp with a keyed hash over it and the address that was challenged, so that a flood
+//! of unanswered challenges costs no memory, and nobody answers from an address at which they hear
+//! nothing; a nonce is remembered once somebody has proven to know a password with it, to see that
+//! its count rises.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -127,8 +129,10 @@ impl Offer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
     Proven,
-    /// The password was right, the nonce too old or used before: a new challenge with `stale`.
+    /// The nonce is too old, used before, or was not issued to this address: a new challenge with
+    /// `stale`. It says nothing about the password.
     Stale,
+    /// The nonce is ours and fresh, and the answer to it is wrong.
     Wrong,
 }
 
@@ -160,8 +164,8 @@ impl Digest {
     }
 
     /// The values of the WWW-Authenticate headers, the better algorithm first (RFC 8760 §2.3).
-    pub fn challenges(&self, algorithms: &[Algorithm], stale: bool) -> Vec<String> {
-        let nonce = self.new_nonce();
+    pub fn challenges(&self, algorithms: &[Algorithm], source: IpAddr, stale: bool) -> Vec<String> {
+        let nonce = self.new_nonce(source);
         algorithms
             .iter()
             .map(|algorithm| {
@@ -175,16 +179,25 @@ impl Digest {
             .collect()
     }
 
+    /// Whether an offer answers a challenge that this address was given not too long ago.
+    pub fn issued(&self, offer: &Offer, source: IpAddr) -> bool {
+        self.is_fresh(&offer.nonce, source, self.age())
+    }
+
     /// Holds an offer against what is known. `ha1_of` gives the stored hash for an algorithm.
     /// Nothing that the client names but its own answer is trusted: realm and nonce must be ours,
     /// and `uri` must mean what was requested.
     pub fn check<'a>(
         &self,
         offer: &Offer,
+        source: IpAddr,
         method: &str,
         requested: &str,
         ha1_of: impl FnOnce(Algorithm) -> &'a str,
     ) -> Check {
+        if !self.issued(offer, source) {
+            return Check::Stale;
+        }
         let Some(algorithm) = offer.algorithm else {
             return Check::Wrong;
         };
@@ -211,7 +224,7 @@ impl Digest {
         if !bool::from(expected.as_bytes().ct_eq(offer.response.as_bytes())) || ha1.is_empty() {
             return Check::Wrong;
         }
-        if !self.is_fresh(&offer.nonce, self.age()) || !self.count_rises(&offer.nonce, count) {
+        if !self.count_rises(&offer.nonce, count) {
             return Check::Stale;
         }
         Check::Proven
@@ -221,19 +234,20 @@ impl Digest {
         clock::now().saturating_duration_since(self.born)
     }
 
-    fn new_nonce(&self) -> String {
+    fn new_nonce(&self, source: IpAddr) -> String {
         let age = self.age().as_secs();
         let mut salt = [0; 8];
         // Without randomness the stamp and the key still make a nonce that none can forge.
         let _ = getrandom::fill(&mut salt);
         let stamp = format!("{age:08x}{}", hex::encode(salt));
-        format!("{stamp}{}", self.seal(&stamp))
+        format!("{stamp}{}", self.seal(&stamp, source))
     }
 
-    fn seal(&self, stamp: &str) -> String {
+    fn seal(&self, stamp: &str, source: IpAddr) -> String {
         let inner = Sha256::new()
             .chain_update(self.secret)
             .chain_update(stamp.as_bytes())
+            .chain_update(source.to_canonical().to_string().as_bytes())
             .finalize();
         let outer = Sha256::new()
             .chain_update(self.secret)
@@ -242,7 +256,7 @@ impl Digest {
         hex::encode(&outer[..16])
     }
 
-    fn is_fresh(&self, nonce: &str, age: Duration) -> bool {
+    fn is_fresh(&self, nonce: &str, source: IpAddr, age: Duration) -> bool {
         if !nonce.is_ascii() || nonce.len() != 24 + 32 {
             return false;
         }
@@ -250,7 +264,7 @@ impl Digest {
         let Ok(issued) = u64::from_str_radix(&stamp[..8], 16) else {
             return false;
         };
-        bool::from(self.seal(stamp).as_bytes().ct_eq(seal.as_bytes()))
+        bool::from(self.seal(stamp, source).as_bytes().ct_eq(seal.as_bytes()))
             && age.as_secs().saturating_sub(issued) <= NONCE_LIFE.as_secs()
     }
 
@@ -363,10 +377,11 @@ fn same_resource(offered: &str, requested: &str) -> bool {
 mod tests {
     use super::*;
 
+    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
     const URI: &str = "sip:sottovoce.local";
 
     fn offer(digest: &Digest, sha: bool, password: &str, nc: &str) -> Offer {
-        let challenge = &digest.challenges(&BOTH, false)[usize::from(!sha)];
+        let challenge = &digest.challenges(&BOTH, HERE, false)[usize::from(!sha)];
         offer_to(challenge, password, nc)
     }
 
@@ -387,7 +402,7 @@ mod tests {
     fn check(digest: &Digest, offer: &Offer) -> Check {
         let hashes =
             [Algorithm::Md5, Algorithm::Sha256].map(|a| ha1(a, "204", "sottovoce.local", "secret"));
-        digest.check(offer, "REGISTER", URI, |algorithm| match algorithm {
+        digest.check(offer, HERE, "REGISTER", URI, |algorithm| match algorithm {
             Algorithm::Md5 => &hashes[0],
             Algorithm::Sha256 => &hashes[1],
         })
@@ -425,7 +440,7 @@ mod tests {
     #[tokio::test]
     async fn a_count_must_rise() {
         let digest = Digest::new("sottovoce.local").unwrap();
-        let challenge = digest.challenges(&BOTH, false).remove(0);
+        let challenge = digest.challenges(&BOTH, HERE, false).remove(0);
 
         let first = offer_to(&challenge, "secret", "00000001");
         let third = offer_to(&challenge, "secret", "00000003");
@@ -445,8 +460,10 @@ mod tests {
         let foreign = offer(&other, true, "secret", "00000001");
 
         assert_eq!(check(&digest, &foreign), Check::Stale);
-        assert!(digest.is_fresh(&own.nonce, NONCE_LIFE));
-        assert!(!digest.is_fresh(&own.nonce, NONCE_LIFE + Duration::from_secs(2)));
+        assert!(digest.is_fresh(&own.nonce, HERE, NONCE_LIFE));
+        assert!(!digest.is_fresh(&own.nonce, HERE, NONCE_LIFE + Duration::from_secs(2)));
+        let elsewhere = IpAddr::from([127, 0, 0, 2]);
+        assert!(digest.issued(&own, HERE) && !digest.issued(&own, elsewhere));
     }
 
     #[tokio::test]
@@ -457,9 +474,12 @@ mod tests {
         let right = offer(&digest, true, "secret", "00000001");
 
         assert_eq!(check(&digest, &realm), Check::Wrong);
-        assert_eq!(digest.check(&right, "INVITE", URI, |_| "aa"), Check::Wrong);
         assert_eq!(
-            digest.check(&right, "REGISTER", "sip:elsewhere", |_| "aa"),
+            digest.check(&right, HERE, "INVITE", URI, |_| "aa"),
+            Check::Wrong
+        );
+        assert_eq!(
+            digest.check(&right, HERE, "REGISTER", "sip:elsewhere", |_| "aa"),
             Check::Wrong
         );
     }

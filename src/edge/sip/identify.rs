@@ -27,8 +27,8 @@ pub struct Caller {
 /// A caller that was not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// 403.
-    Unknown,
+    /// 403: this user gave too many wrong passwords from this source.
+    ShutOut,
     /// 401 with a challenge.
     Challenge { stale: bool },
     /// 503: this source asks too often.
@@ -54,7 +54,7 @@ pub async fn caller(shared: &Shared, invite: &Request, source: IpAddr) -> Result
         }
         return Ok(from_trunk(trunk, &invite.headers, from.as_ref(), from_user));
     }
-    let identity = prove(shared, invite, source, from_user.as_deref()).await?;
+    let identity = prove(shared, invite, source).await?;
     Ok(Caller {
         origin: Origin::Registered(identity),
         number: shown(&invite.headers, from_user, from.as_ref()),
@@ -190,56 +190,44 @@ pub fn user_of(uri: &str) -> Option<String> {
     SipUri::parse(uri).ok()?.user
 }
 
-/// Digest authentication of one of our users. A caller without credentials is challenged when the
-/// From names a user of ours, and refused when it does not.
+/// Digest authentication of one of our users. Everybody without credentials is challenged, and who
+/// is no user of ours fares as one with a wrong password: who exists is nobody's business.
 pub async fn prove(
     shared: &Shared,
     request: &Request,
     source: IpAddr,
-    claimed: Option<&str>,
 ) -> Result<Identity, Refused> {
-    // Every try costs a look into the store.
-    if !shared.unproven.allow(source) {
+    let source = source.to_canonical();
+    let offer = offer_for(shared, request);
+    let answers = offer
+        .as_ref()
+        .is_some_and(|offer| shared.digest.issued(offer, source));
+    // Every try costs a look into the store. Whoever forges this address has seen no challenge, and
+    // leaves the share of those who answer one alone.
+    if !shared.unproven.allow((source, answers)) {
         return Err(Refused::TooOften);
     }
-    let Some(offer) = offer_for(shared, request) else {
-        let known = match claimed {
-            Some(user) => shared.credentials.credentials(user).await.is_some(),
-            None => false,
-        };
-        return Err(if known {
-            Refused::Challenge { stale: false }
-        } else {
-            Refused::Unknown
-        });
+    let Some(offer) = offer else {
+        return Err(Refused::Challenge { stale: false });
     };
-    if !shared.failures.has_room(source) {
-        return Err(Refused::Unknown);
+    if !answers {
+        return Err(Refused::Challenge { stale: true });
     }
+    has_tries_left(shared, source, &offer)?;
     let known = shared.credentials.credentials(&offer.username).await;
-    let requested = request.uri.to_string();
-    let method = request.method.to_string();
-    // An unknown user costs the same time as a wrong password.
-    let check = shared
-        .digest
-        .check(&offer, &method, &requested, |algorithm| {
-            match (&known, algorithm) {
-                (Some(known), Algorithm::Md5) => known.ha1_md5.as_str(),
-                (Some(known), Algorithm::Sha256) => known.ha1_sha256.as_str(),
-                (None, _) => "",
-            }
-        });
-    match (check, known) {
-        (Check::Proven, Some(known)) => {
-            shared.offered.proven(request, source, offer.algorithm);
-            Ok(known.identity)
+    let proven = check(shared, request, source, &offer, |algorithm| {
+        match (&known, algorithm) {
+            (Some(known), Algorithm::Md5) => known.ha1_md5.as_str(),
+            (Some(known), Algorithm::Sha256) => known.ha1_sha256.as_str(),
+            (None, _) => "",
         }
-        (Check::Stale, _) => Err(Refused::Challenge { stale: true }),
-        _ => {
-            shared.failures.allow(source);
-            Err(Refused::Challenge { stale: false })
-        }
-    }
+    });
+    proven?;
+    let Some(known) = known else {
+        return Err(Refused::Challenge { stale: false });
+    };
+    shared.offered.proven(request, source, offer.algorithm);
+    Ok(known.identity)
 }
 
 fn prove_trunk(
@@ -252,28 +240,51 @@ fn prove_trunk(
     let Some(offer) = offer_for(shared, request) else {
         return Err(Refused::Challenge { stale: false });
     };
-    if !shared.failures.has_room(source) {
-        return Err(Refused::Unknown);
+    if !shared.digest.issued(&offer, source) {
+        return Err(Refused::Challenge { stale: true });
     }
+    has_tries_left(shared, source, &offer)?;
     let realm = &shared.settings.domain;
     let hashes = [Algorithm::Md5, Algorithm::Sha256].map(|a| ha1(a, username, realm, password));
+    check(shared, request, source, &offer, |algorithm| {
+        if offer.username != username {
+            return "";
+        }
+        match algorithm {
+            Algorithm::Md5 => &hashes[0],
+            Algorithm::Sha256 => &hashes[1],
+        }
+    })
+}
+
+/// Whether this user, there or not, has not given too many wrong passwords from here. Others at the
+/// same address are not held up by it.
+fn has_tries_left(shared: &Shared, source: IpAddr, offer: &Offer) -> Result<(), Refused> {
+    if shared.failures.has_room((source, &offer.username)) {
+        return Ok(());
+    }
+    shared.gate.counters.count(|counters| &counters.shut_out);
+    if shared.shut_out.allow(source) {
+        tracing::warn!(%source, "too many wrong passwords: a user is shut out there for a while");
+    }
+    Err(Refused::ShutOut)
+}
+
+/// Holds an answer to one of our challenges against a password, and counts it when it is wrong.
+fn check<'a>(
+    shared: &Shared,
+    request: &Request,
+    source: IpAddr,
+    offer: &Offer,
+    ha1_of: impl FnOnce(Algorithm) -> &'a str,
+) -> Result<(), Refused> {
     let (requested, method) = (request.uri.to_string(), request.method.to_string());
-    let check = shared
-        .digest
-        .check(&offer, &method, &requested, |algorithm| {
-            if offer.username != username {
-                return "";
-            }
-            match algorithm {
-                Algorithm::Md5 => &hashes[0],
-                Algorithm::Sha256 => &hashes[1],
-            }
-        });
-    match check {
+    let digest = &shared.digest;
+    match digest.check(offer, source, &method, &requested, ha1_of) {
         Check::Proven => Ok(()),
         Check::Stale => Err(Refused::Challenge { stale: true }),
         Check::Wrong => {
-            shared.failures.allow(source);
+            shared.failures.allow((source, &offer.username));
             Err(Refused::Challenge { stale: false })
         }
     }

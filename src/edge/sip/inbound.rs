@@ -108,7 +108,7 @@ async fn admit(
     let source = flow.peer.ip();
     let caller = match identify::caller(shared, invite, source).await {
         Ok(caller) => caller,
-        Err(Refused::Unknown) => return Err(Box::new(refuse(403).build())),
+        Err(Refused::ShutOut) => return Err(Box::new(refuse(403).build())),
         Err(Refused::TooOften) => {
             return Err(Box::new(
                 refuse(503).with("Retry-After", RETRY_AFTER).build(),

@@ -240,15 +240,11 @@ async fn decide<'a>(
     let claimed = header(headers, "To")
         .and_then(NameAddr::parse)
         .and_then(|to| user_of(&to.uri));
-    let identity = match prove(shared, request, flow.peer.ip(), None).await {
+    let identity = match prove(shared, request, flow.peer.ip()).await {
         Ok(identity) => identity,
         Err(Refused::TooOften) => return refuse(503).with("Retry-After", "5"),
-        Err(refused) => {
-            // Without credentials everybody is challenged alike: who exists is nobody's business.
-            let stale = refused == Refused::Challenge { stale: true };
-            if refused == Refused::Unknown && !shared.failures.has_room(flow.peer.ip()) {
-                return refuse(403);
-            }
+        Err(Refused::ShutOut) => return refuse(403),
+        Err(Refused::Challenge { stale }) => {
             return refuse(401).with_all(
                 "WWW-Authenticate",
                 challenges(shared, request, flow.peer.ip(), stale),

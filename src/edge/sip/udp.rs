@@ -1,7 +1,7 @@
 //! UDP listeners: the socket that the stack reads through, with the ingress guard in it.
 
-use std::hash::{BuildHasher, RandomState};
-use std::net::{IpAddr, SocketAddr};
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub struct GuardCounters {
     pub limited: AtomicU64,
     /// New calls beyond what can be served.
     pub refused: AtomicU64,
+    /// Answers to challenges that were not looked at: too many before them were wrong.
+    pub shut_out: AtomicU64,
 }
 
 impl GuardCounters {
@@ -91,16 +93,16 @@ impl SourceLimit {
     }
 
     /// Whether this source may cause one more, and counts it.
-    pub fn allow(&self, source: IpAddr) -> bool {
+    pub fn allow(&self, source: impl Hash) -> bool {
         self.take(source, 1.0)
     }
 
     /// Whether this source could cause one more.
-    pub fn has_room(&self, source: IpAddr) -> bool {
+    pub fn has_room(&self, source: impl Hash) -> bool {
         self.take(source, 0.0)
     }
 
-    fn take(&self, source: IpAddr, tokens: f64) -> bool {
+    fn take(&self, source: impl Hash, tokens: f64) -> bool {
         let slot = usize::try_from(self.hasher.hash_one(source)).unwrap_or(0) % BUCKETS;
         let mut bucket = self.buckets[slot]
             .lock()

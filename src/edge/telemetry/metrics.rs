@@ -46,6 +46,7 @@ struct Inner {
     fence_violations: Counter,
     event_readers: Gauge,
     event_resets: Counter,
+    shut_out: Counter,
     webhooks: Vec<(WebhookOutcome, Counter)>,
 }
 
@@ -141,6 +142,12 @@ impl Metrics {
             "Readers of events who were too slow and had to start over",
             event_resets.clone(),
         );
+        let shut_out = Counter::default();
+        registry.register(
+            "sip_shut_out",
+            "SIP requests refused because of too many wrong passwords before them",
+            shut_out.clone(),
+        );
         let webhooks = Family::<Label, Counter>::default();
         registry.register(
             "webhook_events",
@@ -173,6 +180,7 @@ impl Metrics {
             fence_violations,
             event_readers,
             event_resets,
+            shut_out,
             webhooks: WEBHOOK_OUTCOMES
                 .map(|(outcome, name)| {
                     let counter = webhooks.get_or_create_owned(&label("outcome", name));
@@ -253,6 +261,12 @@ impl Metrics {
     /// A reader was too slow.
     pub fn event_reader_reset(&self) {
         self.inner.event_resets.inc();
+    }
+
+    /// How many SIP requests were refused since the start because of wrong passwords before them.
+    pub fn sip_shut_out(&self, count: u64) {
+        let counted = self.inner.shut_out.get();
+        self.inner.shut_out.inc_by(count.saturating_sub(counted));
     }
 
     pub fn webhook(&self, outcome: WebhookOutcome) {
