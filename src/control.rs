@@ -35,6 +35,7 @@ mod phone;
 pub mod policy;
 pub mod proof;
 pub mod record;
+mod recording;
 pub mod refusal;
 pub mod ringing;
 pub mod role;

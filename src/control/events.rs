@@ -293,6 +293,7 @@ impl Switchboard {
         self.drop_requests(leg);
         for timer in [
             SupervisorTimer::Change,
+            SupervisorTimer::Record,
             SupervisorTimer::Confirm,
             SupervisorTimer::Overlap,
         ] {

@@ -15,6 +15,7 @@ use crate::control::directory::AgentNotice;
 use crate::control::output::{Notice, Output};
 use crate::control::policy::{self, Coaching};
 use crate::control::record::{Outcome, Record, Source};
+use crate::control::recording::Recording;
 use crate::control::refusal::ErrorCode;
 use crate::control::role::Supervision;
 use crate::control::speech::{self, Sentence};
@@ -386,6 +387,7 @@ impl Switchboard {
                 change: None,
                 confirming,
                 unrecorded,
+                recording: Recording::default(),
                 asked: None,
                 told_ended: false,
                 music: false,

@@ -1,7 +1,8 @@
 //! Commands in a session: one at a time, in order, each refused by one code or carried out.
 //!
 //! A role change is asked of the store and of the shard at the same time. The mix does not wait for
-//! the disk; the confirmation waits for both.
+//! the disk; the confirmation waits for both, and what the disk does not take is undone: see
+//! `recording`.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -156,7 +157,10 @@ impl Switchboard {
         confirmed: bool,
     ) {
         let action = Order::Role(wanted).action();
-        if let Err(code) = self.may_change(leg, wanted) {
+        let allowed = self
+            .keeps_up(leg, wanted)
+            .and_then(|()| self.may_change(leg, wanted));
+        if let Err(code) = allowed {
             self.refuse_order(leg, action, Some(wanted), &via, code);
             return self.after_refusal(now, leg, code);
         }
@@ -194,6 +198,7 @@ impl Switchboard {
                     });
                 }
                 self.wake(leg, SupervisorTimer::Change, now + JOIN_LIMIT);
+                self.expect_record(now, leg, before, target);
             }
             None => self.refuse_order(leg, action, Some(wanted), &via, ErrorCode::PupilGone),
         }
@@ -243,7 +248,11 @@ impl Switchboard {
     }
 
     /// The session's seat takes on a role in the next mix.
-    fn mix_with(&mut self, leg: LegId, supervision: Supervision) -> Option<Generation> {
+    pub(in crate::control) fn mix_with(
+        &mut self,
+        leg: LegId,
+        supervision: Supervision,
+    ) -> Option<Generation> {
         let session = self.session(leg)?;
         let (call, seat) = (session.call, session.seat);
         let known = self.calls.get_mut(&call)?;
@@ -291,6 +300,7 @@ impl Switchboard {
         let action = Order::Role(supervision).action();
         let done = self.audit_role(leg, action, &via, before, supervision, Outcome::Done);
         self.note_record(leg, done);
+        self.expect_record(now, leg, before, supervision);
         if before != supervision {
             let took = now.saturating_duration_since(via.at);
             self.notify_session(leg, |session| Notice::RoleChanged { session, took });
@@ -467,36 +477,6 @@ impl Switchboard {
             .roles(Some(before), Some(after))
             .outcome(outcome)
             .record(self)
-    }
-
-    /// A row that the next confirmation waits for.
-    pub(in crate::control) fn note_record(&mut self, leg: LegId, record: RecordId) {
-        self.await_record(leg, record);
-        if let Some(session) = self.session_mut(leg) {
-            session.unrecorded.push(record);
-        }
-    }
-
-    /// A record is durable.
-    pub(in crate::control) fn recorded(&mut self, _now: Instant, record: RecordId) {
-        let Some(leg) = self.desk.recording.remove(&record) else {
-            return;
-        };
-        if let Some(session) = self.session_mut(leg) {
-            session.unrecorded.retain(|waiting| *waiting != record);
-        }
-        self.confirm(leg);
-    }
-
-    /// Says what has come true, once it is written down.
-    pub(in crate::control) fn confirm(&mut self, leg: LegId) {
-        let Some(session) = self.session_mut(leg) else {
-            return;
-        };
-        if session.unrecorded.is_empty() && !session.confirming.is_empty() {
-            let sentences = std::mem::take(&mut session.confirming);
-            self.say(leg, &sentences);
-        }
     }
 }
 

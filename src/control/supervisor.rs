@@ -26,6 +26,7 @@ use crate::control::order::Order;
 use crate::control::output::Notice;
 use crate::control::policy::Coaching;
 use crate::control::record::Source;
+use crate::control::recording::Recording;
 use crate::control::refusal::ErrorCode;
 use crate::control::ringing::Ringing;
 use crate::control::role::Supervision;
@@ -184,6 +185,7 @@ pub struct Session {
     /// Said once every row of the session is durable.
     pub confirming: Vec<Sentence>,
     pub unrecorded: Vec<RecordId>,
+    pub recording: Recording,
     /// The command that wants to be given twice.
     pub asked: Option<Order>,
     /// "The call has ended." was said while the last leg still stands.
@@ -229,6 +231,8 @@ pub enum SupervisorTimer {
     Join,
     /// The matrix of a role change.
     Change,
+    /// The rows of a role change.
+    Record,
     /// The second press of `7#` or `1#`.
     Confirm,
     /// The Pupil's BYE after a takeover.
@@ -456,6 +460,7 @@ impl Switchboard {
                 SupervisorTimer::Idle => self.nobody_there(now, leg),
                 SupervisorTimer::Join => self.join_timed_out(now, leg),
                 SupervisorTimer::Change => self.change_timed_out(now, leg),
+                SupervisorTimer::Record => self.not_recorded_in_time(now, leg),
                 SupervisorTimer::Confirm => self.not_confirmed(now, leg),
                 SupervisorTimer::Overlap => self.overlap_over(now, leg),
                 SupervisorTimer::Goodbye => self.hang_up_supervisor(now, leg, "goodbye"),
