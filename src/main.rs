@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // The console may be gone as well; the exit status remains.
-            let _ = writeln!(io::stderr(), "sottovoce: {error:#}");
+            let _ = writeln!(io::stderr(), "sottovoce: {}", cli::told(&error));
             ExitCode::FAILURE
         }
     }

@@ -208,11 +208,12 @@ fn a_password_is_read_from_standard_input_where_that_is_no_terminal() {
     let node = Node::new();
     node.configure("");
 
-    let added = node.run(&["user", "add", "root"], "first\n");
-    let again = node.run(&["user", "add", "root"], "second\n");
-    let changed = node.run(&["user", "passwd", "root"], "third\n");
-    let nobody = node.run(&["user", "passwd", "toor"], "third\n");
+    let added = node.run(&["user", "add", "root"], "the first\n");
+    let again = node.run(&["user", "add", "root"], "the second\n");
+    let changed = node.run(&["user", "passwd", "root"], "the third\n");
+    let nobody = node.run(&["user", "passwd", "toor"], "the third\n");
     let nothing = node.run(&["user", "add", "other"], "\n");
+    let short = node.run(&["user", "passwd", "root"], "seven77\n");
 
     assert_eq!(text(&added.stdout), "created administrator root\n");
     assert!(text(&again.stderr).contains("there is an administrator root already"));
@@ -221,8 +222,10 @@ fn a_password_is_read_from_standard_input_where_that_is_no_terminal() {
         "changed administrator root: password\n"
     );
     assert!(text(&nobody.stderr).contains("there is no administrator toor"));
-    assert!(text(&nothing.stderr).contains("expected a password, found nothing"));
-    for refused in [again, nobody, nothing] {
+    let expected = "expected a password of at least 8 characters, found ";
+    assert!(text(&nothing.stderr).contains(&format!("{expected}0")));
+    assert!(text(&short.stderr).contains(&format!("{expected}7")));
+    for refused in [again, nobody, nothing, short] {
         assert_eq!(refused.status.code(), Some(1));
     }
 }

@@ -255,6 +255,7 @@ pub enum User {
     },
     /// Set the password of an administrator, or of a supervisor
     Passwd {
+        /// Whose password: the user name that they sign in with
         name: String,
         /// The supervisor's organisation; without it, an administrator is meant
         #[arg(long, value_name = "ID")]
@@ -309,6 +310,18 @@ pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<io::Error>()
         .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// An error with its causes. What the text before has named already is not said again.
+pub fn told(error: &anyhow::Error) -> String {
+    let mut text = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !text.ends_with(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
 }
 
 /// `4#`
@@ -387,12 +400,26 @@ mod tests {
         assert!(utc_ms("yesterday").is_err());
     }
 
+    #[test]
+    fn a_cause_that_was_named_already_is_not_said_again() {
+        let missing = || io::Error::from_raw_os_error(2);
+        let named = anyhow::Error::new(crate::edge::store::StoreError::File {
+            path: "a/b".into(),
+            source: missing(),
+        });
+        let unnamed = anyhow::Error::new(missing())
+            .context("a/b")
+            .context("start");
+
+        let no_such_file = "No such file or directory (os error 2)";
+        assert_eq!(told(&named), format!("a/b: {no_such_file}"));
+        assert_eq!(told(&unnamed), format!("start: a/b: {no_such_file}"));
+    }
+
     fn unexplained(command: &clap::Command) {
         for option in command.get_arguments() {
-            // A bare name says it all, and values explain themselves.
-            let said = option.get_help().is_some()
-                || option.is_positional()
-                || !option.get_possible_values().is_empty();
+            // Values explain themselves.
+            let said = option.get_help().is_some() || !option.get_possible_values().is_empty();
             assert!(said, "{} {}", command.get_name(), option.get_id());
         }
         for below in command.get_subcommands() {

@@ -20,6 +20,9 @@ use phonenumber::Mode;
 use crate::control::directory::{AgentNotice, Permissions};
 use crate::wire::document::{self, Complaint, Item};
 
+/// The characters of a password for console and API, at least.
+pub const MIN_PASSWORD: usize = 8;
+
 /// What the whole file says, by organisation id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct People {

@@ -28,6 +28,8 @@ pub enum PromptError {
     Format { path: PathBuf, source: WavError },
     #[error("{}: {rate_hz} samples per second; expected 16000 or 8000", path.display())]
     Rate { path: PathBuf, rate_hz: u32 },
+    #[error("{}: no samples; expected a sentence", path.display())]
+    Empty { path: PathBuf },
 }
 
 /// What the product says, one line a prompt. The English list stands for all: other languages have
@@ -111,6 +113,11 @@ fn read(path: &Path) -> Result<Wav, PromptError> {
         path: path.to_owned(),
         source,
     })?;
+    if wav.samples.is_empty() {
+        return Err(PromptError::Empty {
+            path: path.to_owned(),
+        });
+    }
     match wav.rate_hz {
         16_000 | 8_000 => Ok(wav),
         rate_hz => Err(PromptError::Rate {
@@ -174,6 +181,16 @@ mod tests {
     }
 
     #[test]
+    fn a_prompt_without_a_sample_is_named() {
+        let share = Share::with_english("empty");
+        share.write("en/coaching.wav", 16_000, 0);
+
+        let error = Prompts::load(&share.0, "en", []).unwrap_err().to_string();
+
+        assert!(error.contains("en/coaching.wav: no samples"), "{error}");
+    }
+
+    #[test]
     fn what_another_language_lacks_is_spoken_in_the_node_s() {
         let share = Share::with_english("other");
         share.write("fi/coaching.wav", 8_000, 1);
@@ -211,11 +228,12 @@ mod tests {
             self.0.join("prompts").join(name)
         }
 
+        /// A hundredth of a second on each channel; on no channel: nothing, in mono.
         fn write(&self, name: &str, rate_hz: u32, channels: u16) {
             let path = self.file(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             let spec = hound::WavSpec {
-                channels,
+                channels: channels.max(1),
                 sample_rate: rate_hz,
                 bits_per_sample: 16,
                 sample_format: hound::SampleFormat::Int,

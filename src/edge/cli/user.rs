@@ -7,6 +7,7 @@ use anyhow::{bail, ensure};
 use crate::edge::cli::open;
 use crate::edge::clock;
 use crate::edge::config::Config;
+use crate::edge::people::MIN_PASSWORD;
 
 /// Makes an administrator.
 pub async fn add(config: &Config, name: &str, out: &mut impl Write) -> anyhow::Result<()> {
@@ -75,6 +76,10 @@ fn ask_password() -> anyhow::Result<String> {
         stdin.lock().read_line(&mut line)?;
         line.trim_end_matches(['\r', '\n']).to_owned()
     };
-    ensure!(!password.is_empty(), "expected a password, found nothing");
+    let found = password.chars().count();
+    ensure!(
+        found >= MIN_PASSWORD,
+        "expected a password of at least {MIN_PASSWORD} characters, found {found}"
+    );
     Ok(password)
 }
