@@ -298,13 +298,23 @@ impl Switchboard {
 
     /// Ends a callback at somebody's wish: its phones stop ringing.
     pub(in crate::control) fn cancel_callback(&mut self, now: Instant, session: SessionId) {
+        self.end_callback(now, session, "cancelled");
+    }
+
+    /// Ends a callback: its phones stop ringing.
+    pub(in crate::control) fn end_callback(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        cause: &'static str,
+    ) {
         let legs = self
             .desk
             .callbacks
             .get(&session)
             .map(|callback| callback.legs.clone())
             .unwrap_or_default();
-        self.give_up_callback(session, None, "cancelled");
+        self.give_up_callback(session, None, cause);
         for leg in legs {
             self.end_leg(now, leg, 487, None);
         }

@@ -123,6 +123,14 @@ impl Desk {
         locked
     }
 
+    /// Forgets tickets, wrong PINs and sessions of those who are not to be kept.
+    pub fn keep_only(&mut self, keep: impl Fn(&Owner) -> bool) {
+        self.tries.retain(|(owner, _), _| keep(owner));
+        self.tickets.retain(|owner, _| keep(owner));
+        self.over
+            .retain(|view| keep(&(view.organisation.clone(), view.supervisor.clone())));
+    }
+
     pub fn issue_ticket(&mut self, owner: Owner, ticket: Ticket) {
         self.tickets.insert(owner, ticket);
     }

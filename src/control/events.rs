@@ -7,7 +7,7 @@ use crate::control::call::{CallState, Side};
 use crate::control::leg::Departure;
 use crate::control::output::SignalCommand;
 use crate::control::policy;
-use crate::control::record::{Outcome, Record, Source};
+use crate::control::record::{Outcome, Source};
 use crate::control::refusal::ErrorCode;
 use crate::control::role::{Ear, Supervision};
 use crate::control::speech::Sentence;
@@ -251,6 +251,9 @@ impl Switchboard {
             at: now,
         };
         self.leave_call(now, leg, cause);
+        if self.entry(leg).is_none() {
+            return self.forget_company(now, leg);
+        }
         let still_speaking = self
             .supervisors
             .get(&leg)
@@ -281,9 +284,12 @@ impl Switchboard {
             return;
         };
         let change = session.change.take();
-        let (id, call, seat) = (session.id, session.call, session.seat);
-        let supervision = session.supervision;
-        self.session_ends(id);
+        let (call, seat) = (session.call, session.seat);
+        let source = match cause {
+            "hung_up" | "next" => Source::Phone,
+            _ => Source::System,
+        };
+        self.close_session(leg, cause, source);
         if let Some(request) = change.and_then(|change| change.via.request) {
             self.reply(
                 request,
@@ -299,21 +305,6 @@ impl Switchboard {
         ] {
             self.let_sleep(leg, timer);
         }
-        let source = match cause {
-            "hung_up" | "next" => Source::Phone,
-            _ => Source::System,
-        };
-        self.audit_of(leg, source, "leave")
-            .call(Some(call))
-            .session(Some(id))
-            .detail(Some(cause.into()))
-            .roles(Some(supervision), None)
-            .outcome(Outcome::Done)
-            .record(self);
-        self.record(Record::SessionEnded {
-            session: id,
-            cause: cause.into(),
-        });
         self.leave_seat(leg, call, seat, Step::Seating);
     }
 

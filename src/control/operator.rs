@@ -279,8 +279,7 @@ impl Switchboard {
         })
     }
 
-    /// Ends one's own session; an administrator may end anybody's of the organisation. A colleague's
-    /// is refused (9007).
+    /// Ends one's own session; an administrator may end anybody's. A colleague's is refused (9007).
     fn end_session_of(
         &mut self,
         now: Instant,
@@ -288,13 +287,13 @@ impl Switchboard {
         who: &Operator,
         session: SessionId,
     ) {
-        let mine = |organisation: &Arc<str>, user: Option<&Arc<str>>| {
-            *organisation == who.organisation
-                && match &who.identity {
-                    OperatorIdentity::Supervisor(name) => user == Some(name),
-                    OperatorIdentity::Administrator(_) => true,
-                    OperatorIdentity::Agent(_) => false,
-                }
+        let mine = |organisation: &Arc<str>, user: Option<&Arc<str>>| match &who.identity {
+            OperatorIdentity::Supervisor(name) => {
+                *organisation == who.organisation && user == Some(name)
+            }
+            // Who has no name here any more has no session either.
+            OperatorIdentity::Administrator(_) => user.is_some(),
+            OperatorIdentity::Agent(_) => false,
         };
         let ringing = self
             .desk
@@ -302,6 +301,7 @@ impl Switchboard {
             .get(&session)
             .is_some_and(|callback| mine(&callback.owner.0, Some(&callback.owner.1)));
         if ringing {
+            self.note_ending(who, session);
             self.cancel_callback(now, session);
             return self.reply(request, Reply::Done);
         }
@@ -312,6 +312,7 @@ impl Switchboard {
         });
         match leg {
             Some(leg) => {
+                self.note_ending(who, session);
                 self.hang_up_supervisor(now, leg, "ended_by_operator");
                 self.reply(request, Reply::Done);
             }
@@ -320,6 +321,23 @@ impl Switchboard {
                 self.reply(request, reply);
             }
         }
+    }
+
+    /// An administrator ends somebody else's session, which is told beside its end.
+    fn note_ending(&mut self, who: &Operator, session: SessionId) {
+        let OperatorIdentity::Administrator(name) = &who.identity else {
+            return;
+        };
+        let Some(view) = self.session_view(session) else {
+            return;
+        };
+        let organisation = Some(view.organisation);
+        audit(organisation, name.clone(), who.source, "end_session")
+            .call(Some(view.call))
+            .session(Some(session))
+            .detail(Some(view.supervisor))
+            .outcome(Outcome::Done)
+            .record(self);
     }
 
     fn why_not_ended(&self, who: &Operator, session: SessionId) -> Reply {

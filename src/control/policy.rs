@@ -223,7 +223,8 @@ pub enum Coaching {
     Off,
 }
 
-fn permitted(
+/// Whether the supervisor may take on this role in this call, whoever is there (9007).
+pub fn permitted(
     settings: &Settings,
     supervisor: &SupervisorEntry,
     call: &CallFacts<'_>,

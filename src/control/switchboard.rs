@@ -71,7 +71,7 @@ impl Switchboard {
             }
             Input::Store(StoreAnswer::Down) => self.service.store_down = true,
             Input::Store(StoreAnswer::Up) => self.service.store_down = false,
-            Input::Directory(directory) => self.directory = directory,
+            Input::Directory(directory) => self.people_changed(now, directory),
             Input::Drain => self.service.draining = true,
             Input::EndCalls => self.end_calls(now),
         }

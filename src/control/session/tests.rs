@@ -150,15 +150,17 @@ fn whispering_to_a_caller_outside_is_9007_unless_the_policy_allows_it() {
 
 #[test]
 fn a_supervision_that_was_switched_off_meanwhile_is_9003() {
+    // Who has taken the call keeps it, and nothing more.
     let (mut stage, _, mia) = Stage::listening();
+    stage.press(mia, "1#");
     stage.change_directory(|directory| {
         directory.organisations.get_mut("acme").unwrap().supervision = false;
     });
 
-    stage.press(mia, "4#");
+    stage.press(mia, "7#");
 
     assert_eq!(stage.codes(), [ErrorCode::SupervisionOff]);
-    assert_eq!(stage.role(mia), Some(Supervision::Monitoring));
+    assert_eq!(stage.role(mia), Some(Supervision::TakenOver));
 }
 
 #[test]

@@ -127,7 +127,9 @@ impl Switchboard {
 
 /// A phone that was rung for a session is seen on its way into the call; one that dialled in begins
 /// its session there.
+/// Who was removed meanwhile has none.
 fn session_view(supervisor: &Supervisor) -> Option<SessionView> {
+    supervisor.who.user.as_ref()?;
     let (id, call, state, coaching, started_at) = match &supervisor.state {
         State::Supervising(session) => (
             session.id,

@@ -15,7 +15,7 @@ use crate::edge::http::Web;
 use crate::edge::http::asking::Named;
 use crate::edge::http::refusal::{Body, Refusal, RefusalBody};
 use crate::edge::http::time::{rfc3339, utc_ms_of};
-use crate::edge::http::viewer::SupervisorViewer;
+use crate::edge::http::viewer::{SupervisorViewer, Viewer, Who};
 use crate::id::{CallId, SessionId};
 
 /// What `device` says to have every phone rung.
@@ -348,7 +348,7 @@ pub async fn change(
     Ok(Json(viewer.describe_session(&session)))
 }
 
-/// Ends the session and its phone leg; the call goes on.
+/// Ends the session and its phone leg; the call goes on. An administrator may end anybody's.
 #[utoipa::path(
     delete,
     path = "/api/v1/sessions/{id}",
@@ -357,18 +357,22 @@ pub async fn change(
     responses(
         (status = 204, description = "the session has ended"),
         (status = 401, description = "not signed in", body = RefusalBody),
-        (status = 403, description = "not a supervisor, or 9007: a colleague's session", body = RefusalBody),
+        (status = 403, description = "an agent, or 9007: a colleague's session", body = RefusalBody),
         (status = 404, description = "no session that the viewer may know of", body = RefusalBody),
         (status = 503, description = "9010, or the database does not answer", body = RefusalBody),
     ),
 )]
 pub async fn end(
     State(web): State<Web>,
-    viewer: SupervisorViewer,
+    viewer: Viewer,
     Named(id): Named<SessionId>,
 ) -> Result<StatusCode, Refusal> {
+    if let Who::Agent { .. } = viewer.who {
+        let text = "This is for supervisors and administrators.";
+        return Err(Refusal::forbidden(text));
+    }
     let ask = Ask::EndSession { session: id };
     let conflict = "The session cannot be ended now.";
-    web.ask(viewer.viewer.operator(), ask, conflict).await?;
+    web.ask(viewer.operator(), ask, conflict).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -194,7 +194,8 @@ pub async fn put(
     Ok((put_status(was_there), Json(entry)))
 }
 
-/// Removes a supervisor. A session that is going on goes on; the next request is refused.
+/// Removes a supervisor, and ends a session that is going on; the call goes on. After a takeover
+/// the phone stays with the customer, as a plain call.
 #[utoipa::path(
     delete,
     path = "/api/v1/admin/organisations/{organisation}/supervisors/{user}",
