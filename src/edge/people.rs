@@ -132,10 +132,16 @@ impl People {
     }
 }
 
-/// Whether a text can be shown as a name: it is not empty, and nothing in it controls a terminal or
-/// ends a line.
+/// The characters of a name, at most.
+pub const MAX_NAME: usize = 100;
+
+/// Whether a text can be shown as a name: it is not empty, not too long, and nothing in it controls
+/// a terminal, ends a line, or turns the direction of what is written beside it.
 pub fn is_name(text: &str) -> bool {
-    !text.trim().is_empty() && !text.contains(char::is_control)
+    let turns = |c: char| matches!(c, '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}');
+    !text.trim().is_empty()
+        && text.chars().count() <= MAX_NAME
+        && !text.contains(|c: char| c.is_control() || turns(c))
 }
 
 /// Whether a text is a country of ISO 3166, as `FI`.

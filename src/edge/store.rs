@@ -53,6 +53,9 @@ pub enum StoreError {
     /// More hashes were asked for at once than the machine can do in good time.
     #[error("too many passwords and PINs are being checked")]
     Busy,
+    /// More changes of people wait than can be made in good time, or others are always faster.
+    #[error("too many changes of people are being made")]
+    Editing,
     #[error("{0}")]
     Hash(String),
     /// A row holds what no version of this product writes.
@@ -69,6 +72,15 @@ pub struct Store {
     records: Db,
     node: Arc<str>,
     hashing: Arc<Hashing>,
+    /// Whose turn it is to change people.
+    editing: Arc<Turns>,
+}
+
+/// One at a time, in the order of asking.
+#[derive(Debug)]
+struct Turns {
+    one: Semaphore,
+    waiting: Semaphore,
 }
 
 /// How many hashes are computed at once, and how many may wait for it.
@@ -125,6 +137,10 @@ impl Store {
             hashing: Arc::new(Hashing {
                 at_once: Semaphore::new(cores.div_ceil(2)),
                 waiting: Semaphore::new(MAX_WAITING_FOR_HASHES),
+            }),
+            editing: Arc::new(Turns {
+                one: Semaphore::new(1),
+                waiting: Semaphore::new(MAX_WAITING_TO_EDIT),
             }),
         })
     }
@@ -230,6 +246,9 @@ impl Store {
 
 /// Beyond this many that wait, a check is refused rather than queued.
 const MAX_WAITING_FOR_HASHES: usize = 64;
+
+/// Beyond this many that wait, a change of people is refused rather than queued.
+const MAX_WAITING_TO_EDIT: usize = 64;
 
 /// Stands before the id in the `record` of a row that no recorder handed over.
 const RESTART_RECORD: &str = "restart-";

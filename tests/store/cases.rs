@@ -188,6 +188,7 @@ pub async fn what_the_file_no_longer_names_is_removed(database: Database) {
         &PEOPLE
             .replace("acme", "beta")
             .replace("80", "90")
+            .replace("204", "304")
             .replace("205", "305")
             .replace("mia", "max"),
     )
@@ -302,7 +303,9 @@ pub async fn a_name_of_another_organisation_is_not_taken_away(database: Database
 
     let number = "[[organisation]]\nid = \"beta\"\nname = \"B\"\nsupervising_numbers = [\"801\"]";
     let phone = "[[organisation]]\nid = \"beta\"\nname = \"B\"\n[[agent]]\norganisation = \"beta\"\n\
-                 extension = \"205\"\nname = \"X\"\npassword = \"x\"";
+                 extension = \"205\"\nname = \"X\"";
+    let softphone = "[[organisation]]\nid = \"beta\"\nname = \"B\"\n[[agent]]\n\
+                     organisation = \"beta\"\nextension = \"mia\"\nname = \"X\"\npassword = \"x\"";
     for (text, expected) in [
         (
             number,
@@ -310,7 +313,11 @@ pub async fn a_name_of_another_organisation_is_not_taken_away(database: Database
         ),
         (
             phone,
-            "the name under which a phone registers, \"205\" already belongs to organisation \"acme\"",
+            "the extension \"205\" already belongs to organisation \"acme\"",
+        ),
+        (
+            softphone,
+            "the name under which a phone registers, \"mia\" already belongs to organisation \"acme\"",
         ),
     ] {
         let refused = store.apply(&read(text), REALM).await.unwrap_err();

@@ -67,7 +67,22 @@ impl People {
     /// The table says who it is; `id` is the same. People of an organisation that is there stay.
     pub fn put_organisation(&mut self, id: &str, table: Table) -> Result<(), EditError> {
         let old = self.organisations.remove(id);
-        let entered = entries::organisation(table, self);
+        let mut entered = entries::organisation(table, self);
+        if let (Ok(()), Some(old), Some(new)) = (&entered, &old, self.organisations.get(id))
+            && let Some(number) = new
+                .supervising_numbers
+                .iter()
+                .find(|number| old.agents.contains_key(*number))
+        {
+            entered = Err(Complaint {
+                file: "".into(),
+                line: 0,
+                place: "supervising_numbers".to_owned(),
+                message: format!(
+                    "expected a number that is not an agent's extension, found {number:?}"
+                ),
+            });
+        }
         match (entered, old) {
             (Err(complaint), old) => {
                 if let Some(old) = old {

@@ -7,7 +7,7 @@ use crate::edge::people::{
 use crate::wire::document::{Complaint, Item, Table};
 
 const ID: &str = "a name of letters, digits, '-', '_' or '.'";
-const NAME: &str = "a name";
+const NAME: &str = "a name of at most 100 characters, without control characters";
 
 pub(super) fn organisations(root: &mut Table, people: &mut People) -> Result<(), Complaint> {
     for table in root.tables("organisation")? {
@@ -80,6 +80,7 @@ pub(super) fn agent(mut table: Table, people: &mut People) -> Result<(), Complai
     if password.is_some() {
         sip_user_is_free(&extension_item, &extension, people)?;
     }
+    extension_is_free(&extension_item, &extension, people)?;
 
     let organisation = organisation_of(&mut table, people)?;
     let agent = Agent {
@@ -92,11 +93,7 @@ pub(super) fn agent(mut table: Table, people: &mut People) -> Result<(), Complai
         agent_notice: agent_notice(&mut table)?,
         password,
     };
-    if organisation.agents.insert(extension, agent).is_some() {
-        return Err(
-            extension_item.expected("an extension that no other agent of the organisation has")
-        );
-    }
+    organisation.agents.insert(extension, agent);
     table.finish()
 }
 
@@ -224,7 +221,7 @@ fn supervising_numbers(item: &Item, people: &People) -> Result<Vec<String>, Comp
     let mut numbers = Vec::new();
     for entry in item.list(expected)? {
         let number = entry.text(expected)?;
-        if !is_dialled(number) {
+        if !is_number(number) {
             return Err(entry.expected(expected));
         }
         let mut taken = people.organisations.values();
@@ -233,9 +230,23 @@ fn supervising_numbers(item: &Item, people: &People) -> Result<Vec<String>, Comp
         {
             return Err(entry.expected("a number that is not yet a supervising number"));
         }
+        if people
+            .organisations
+            .values()
+            .any(|o| o.agents.contains_key(number))
+        {
+            return Err(entry.expected("a number that is not an agent's extension"));
+        }
         numbers.push(number.to_owned());
     }
     Ok(numbers)
+}
+
+/// What can be dialled on a keypad, perhaps after a `+`.
+fn is_number(text: &str) -> bool {
+    let rest = text.strip_prefix('+').unwrap_or(text);
+    let dialled = |b: u8| b.is_ascii_digit() || b == b'*';
+    (1..=64).contains(&rest.len()) && rest.bytes().all(dialled)
 }
 
 /// Digits, perhaps after a `+`, or a name such as `supervise`.
@@ -259,6 +270,21 @@ fn sip_user_is_free(item: &Item, user: &str, people: &People) -> Result<(), Comp
     });
     match taken {
         true => Err(item.expected("a name under which no other phone of this node registers")),
+        false => Ok(()),
+    }
+}
+
+/// A route looks an agent up by extension alone, so that one extension is one agent of the node.
+/// Whose it is already is not told.
+fn extension_is_free(item: &Item, extension: &str, people: &People) -> Result<(), Complaint> {
+    let mut organisations = people.organisations.values();
+    if organisations.any(|o| o.agents.contains_key(extension)) {
+        return Err(item.expected("an extension that no other agent of this node has"));
+    }
+    let mut organisations = people.organisations.values();
+    let supervises = |n: &String| n == extension;
+    match organisations.any(|o| o.supervising_numbers.iter().any(supervises)) {
+        true => Err(item.expected("an extension that is not a supervising number")),
         false => Ok(()),
     }
 }

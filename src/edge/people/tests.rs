@@ -127,7 +127,7 @@ fn what_cannot_be_applied_is_refused_with_line_and_expectation() {
         ),
         (
             join(&[acme, agent, agent]),
-            "people.toml:11: [[agent]] extension: expected an extension that no other agent of the organisation has, found \"204\"",
+            "people.toml:11: [[agent]] extension: expected an extension that no other agent of this node has, found \"204\"",
         ),
         (
             join(&[acme, agent, "pools = [\"x\"]"]),

@@ -8,6 +8,7 @@ mod rows;
 pub(super) use crate::edge::store::people::apply::begin_alone;
 pub use crate::edge::store::people::apply::{ApplyError, Change};
 pub use crate::edge::store::people::edit::EditFailed;
+pub(super) use crate::edge::store::people::rows::forget_sign_ins;
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,6 +1,7 @@
 //! Administrators, and passwords that are set outside people.toml.
 
 use crate::edge::store::db::{execute, one_row};
+use crate::edge::store::people::forget_sign_ins;
 use crate::edge::store::{Store, StoreError};
 
 impl Store {
@@ -52,6 +53,11 @@ impl Store {
             user,
             hash
         )?;
+        execute!(
+            &mut tx,
+            "DELETE FROM http_sessions WHERE kind = 'administrator' AND user_name = $1",
+            user
+        )?;
         tx.commit().await?;
         Ok(changed == 1)
     }
@@ -73,6 +79,7 @@ impl Store {
             user,
             hash
         )?;
+        forget_sign_ins(&mut tx, organisation, "supervisor", user).await?;
         tx.commit().await?;
         Ok(changed == 1)
     }

@@ -280,7 +280,7 @@ impl Hashes {
     }
 }
 
-/// Supervising numbers and SIP user names are unique on the node; organisations outside the file
+/// Supervising numbers, extensions and SIP user names are unique on the node; organisations outside the file
 /// keep theirs.
 fn nothing_is_taken(stored: &Stored, wanted: &Stored) -> Result<(), ApplyError> {
     let others = stored.iter().filter(|(id, _)| !wanted.contains_key(*id));
@@ -293,6 +293,24 @@ fn nothing_is_taken(stored: &Stored, wanted: &Stored) -> Result<(), ApplyError> 
             {
                 return Err(ApplyError::Taken {
                     what: "the supervising number",
+                    name: number.clone(),
+                    owner: owner.clone(),
+                });
+            }
+            let extension = organisation.agents.keys().find(|extension| {
+                other.agents.contains_key(*extension)
+                    || other.supervising_numbers.contains(extension)
+            });
+            if let Some(extension) = extension {
+                return Err(ApplyError::Taken {
+                    what: "the extension",
+                    name: extension.clone(),
+                    owner: owner.clone(),
+                });
+            }
+            if let Some(number) = numbers.iter().find(|n| other.agents.contains_key(*n)) {
+                return Err(ApplyError::Taken {
+                    what: "the supervising number, as an extension,",
                     name: number.clone(),
                     owner: owner.clone(),
                 });
@@ -366,6 +384,13 @@ async fn remove_the_absent(
         } else if stored.supervisors.get(user) != wanted.supervisors.get(user) {
             // Written again below. Two who swap their phones must not meet half way.
             rows::remove_supervisor(tx, id, user).await?;
+            let [before, after] = [stored, wanted].map(|o| {
+                let supervisor = o.supervisors.get(user);
+                supervisor.and_then(|supervisor| supervisor.password_hash.as_deref())
+            });
+            if before != after {
+                rows::forget_sign_ins(tx, id, "supervisor", user).await?;
+            }
         }
     }
     for extension in stored.agents.keys() {
@@ -375,6 +400,13 @@ async fn remove_the_absent(
             changes.push(Change::Removed(subject("agent", id, extension)));
         } else if stored.agents.get(extension) != wanted.agents.get(extension) {
             rows::remove_agent(tx, id, extension).await?;
+            let [before, after] = [stored, wanted].map(|o| {
+                let agent = o.agents.get(extension);
+                agent.and_then(|agent| agent.password_hash.as_deref())
+            });
+            if before != after {
+                rows::forget_sign_ins(tx, id, "agent", extension).await?;
+            }
         }
     }
     for name in stored.pools.keys() {

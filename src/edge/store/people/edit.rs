@@ -45,6 +45,14 @@ impl Store {
         row: impl Fn() -> Row,
         mut rule: impl FnMut(&mut People) -> Result<T, EditError>,
     ) -> Result<(T, Vec<Change>), EditFailed> {
+        // Changes of this node take turns; the tries are for those of other nodes.
+        let busy = |_| StoreError::Editing;
+        let _waiting = self
+            .editing
+            .waiting
+            .try_acquire()
+            .map_err(|_| StoreError::Editing)?;
+        let _turn = self.editing.one.acquire().await.map_err(busy)?;
         for _ in 0..TRIES {
             let mut tx = self.db().begin_reading().await?;
             let before = read(&mut tx).await?;
@@ -74,7 +82,7 @@ impl Store {
             tx.commit().await?;
             return Ok((told, changes));
         }
-        Err(StoreError::Busy.into())
+        Err(StoreError::Editing.into())
     }
 }
 

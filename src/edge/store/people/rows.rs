@@ -375,13 +375,7 @@ pub(super) async fn end_sign_ins(
     kind: &str,
     who: &str,
 ) -> Result<(), sqlx::Error> {
-    execute!(
-        &mut *tx,
-        "DELETE FROM http_sessions WHERE organisation = $1 AND kind = $2 AND user_name = $3",
-        organisation,
-        kind,
-        who
-    )?;
+    forget_sign_ins(tx, organisation, kind, who).await?;
     execute!(
         &mut *tx,
         "DELETE FROM phone_proofs WHERE organisation = $1 AND $2 = 'supervisor' \
@@ -443,6 +437,23 @@ pub(super) async fn forget_watches(tx: &mut Tx) -> Result<(), sqlx::Error> {
          AND s.user_name = watchlist.user_name) OR \
          NOT EXISTS (SELECT 1 FROM agents a WHERE a.organisation = watchlist.organisation \
          AND a.extension = watchlist.extension)"
+    )?;
+    Ok(())
+}
+
+/// Whoever has signed in with a password that counts no more signs in again.
+pub(in crate::edge::store) async fn forget_sign_ins(
+    tx: &mut Tx,
+    organisation: &str,
+    kind: &str,
+    who: &str,
+) -> Result<(), sqlx::Error> {
+    execute!(
+        &mut *tx,
+        "DELETE FROM http_sessions WHERE organisation = $1 AND kind = $2 AND user_name = $3",
+        organisation,
+        kind,
+        who
     )?;
     Ok(())
 }
