@@ -34,7 +34,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::middleware::map_response;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
@@ -117,10 +118,25 @@ pub fn router(web: Web) -> Router {
         .route("/api/openapi.json", get(async move || openapi(&document)))
         .merge(api)
         .merge(console::routes())
-        .fallback(not_found)
+        .fallback(console::missing::show)
         .method_not_allowed_fallback(not_allowed)
         .layer(compression())
+        .layer(map_response(as_it_is))
         .with_state(web)
+}
+
+/// What says nothing else is taken for what it says it is, and not kept: it was for one viewer, at
+/// one moment.
+async fn as_it_is(mut answer: Response) -> Response {
+    let headers = answer.headers_mut();
+    for (name, value) in [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-store"),
+    ] {
+        let value = HeaderValue::from_static(value);
+        headers.entry(name).or_insert(value);
+    }
+    answer
 }
 
 /// Answers are compressed for readers who say that they can undo it (RFC 9110 §12.5.3), at the
@@ -206,10 +222,6 @@ async fn ready(State(web): State<Web>) -> Result<Response, Refusal> {
 async fn metrics(State(web): State<Web>) -> Response {
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], web.metrics.encode()).into_response()
-}
-
-async fn not_found() -> Refusal {
-    Refusal::new(StatusCode::NOT_FOUND, "not-found", "There is no such page.")
 }
 
 async fn not_allowed() -> Refusal {

@@ -315,12 +315,212 @@ async fn a_locked_sign_in_is_listed_and_lifted() {
         .await
         .expect(200);
     root.delete(&path).await.expect(404);
+
+    // Either alone is enough.
+    for alone in ["user=leo".to_owned(), format!("address={address}")] {
+        while !is_locked(&world, "leo").await {}
+        let path = format!("/api/v1/admin/bans?{alone}");
+        root.delete(&path).await.expect(204);
+        root.delete(&path).await.expect(404);
+        let bans = root.get("/api/v1/admin/bans").await.expect(200);
+        assert_eq!(bans["bans"], json!([]), "{alone}");
+        world.client("leo").await;
+    }
     root.delete("/api/v1/admin/bans").await.expect(400);
     root.delete("/api/v1/admin/bans?address=nowhere")
         .await
         .expect(400);
     let audit = root.get("/api/v1/audit?supervisor=root").await.expect(200);
     assert_eq!(rows(&audit).next().unwrap()["action"], "admin_lift_ban");
+    world.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_extension_is_one_agents_alone_on_the_node() {
+    let world = World::new("extensions").await;
+    let root = world.client("root").await;
+    let agent = json!({"name": "Other", "contact": "sip:x@127.0.0.9"});
+
+    let path = format!("{ACME}/agents/401");
+    let refusal = root.put(&path, Some(agent.clone())).await.expect(400);
+    let text = refusal["text"].as_str().unwrap();
+    assert!(text.starts_with("extension:"), "{text}");
+    assert!(!text.contains("beta") && !text.contains("Bea"), "{text}");
+    // Neither a supervising number, of whichever organisation, nor the other way round.
+    for number in ["800", "900"] {
+        let path = format!("{ACME}/agents/{number}");
+        root.put(&path, Some(agent.clone())).await.expect(400);
+    }
+    for (organisation, number) in [("acme", "204"), ("acme", "401"), ("new", "204")] {
+        let path = format!("/api/v1/admin/organisations/{organisation}");
+        let body = json!({"name": "X", "supervising_numbers": [number], "supervision": true});
+        let refusal = root.put(&path, Some(body)).await.expect(400);
+        let text = refusal["text"].as_str().unwrap();
+        assert!(text.starts_with("supervising_numbers:"), "{text}");
+    }
+    let list = "extension,name\n401,Other\n402,New\n";
+    let answer = import(&root, "agents", list).await;
+    let result = answer.expect(200);
+    assert_eq!(result["created"], 1);
+    assert_eq!(result["errors"][0]["line"], 2);
+    assert_eq!(result["errors"][0]["field"], "extension");
+    let shown = root.get(&format!("{ACME}/agents/401")).await;
+    shown.expect(404);
+    world.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_changes_at_once_take_turns() {
+    let world = World::new("turns").await;
+    let root = world.client("root").await;
+    let puts = (0..20).map(|n| {
+        let root = root.clone();
+        tokio::spawn(async move {
+            let path = format!("{ACME}/agents/6{n:02}");
+            let body = json!({"name": format!("Agent {n}"), "pools": ["support"]});
+            root.put(&path, Some(body)).await.expect(201);
+        })
+    });
+    let puts: Vec<_> = puts.collect();
+    for put in puts {
+        put.await.unwrap();
+    }
+    let shown = root.get(&format!("{ACME}/agents")).await.expect(200);
+    assert_eq!(list(&shown, "agents").len(), 4 + 20);
+    world.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_is_changed_ends_every_sign_in_with_the_former() {
+    let world = World::new("sign-ins-end").await;
+    let root = world.client("root").await;
+    let path = format!("{ACME}/supervisors/zoe");
+    let zoe = |password: &str| {
+        Some(json!({
+            "name": "Zoe", "phone": "+358405559001", "pools": ["support"], "password": password,
+        }))
+    };
+    root.put(&path, zoe("zoe-first")).await.expect(201);
+    let bearer = Client::sign_in(&world.service, "zoe", "zoe-first").await;
+    let browser = Client::browser(&world.service, "zoe", "zoe-first").await;
+
+    // The same once more, or something else, changes nothing.
+    root.put(&path, zoe("zoe-first")).await.expect(200);
+    bearer.get("/api/v1/me").await.expect(200);
+    root.put(&path, zoe("zoe-second")).await.expect(200);
+
+    bearer.get("/api/v1/me").await.expect(401);
+    browser.get("/api/v1/me").await.expect(401);
+    let again = Client::sign_in(&world.service, "zoe", "zoe-second").await;
+    again.get("/api/v1/me").await.expect(200);
+
+    // An agent's too.
+    let onni = world.client("205").await;
+    let agent = json!({"name": "Onni", "pools": ["support"], "password": "onni-second"});
+    root.put(&format!("{ACME}/agents/205"), Some(agent))
+        .await
+        .expect(200);
+    onni.get("/api/v1/me").await.expect(401);
+    world.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn names_are_short_and_do_not_turn_what_stands_beside_them() {
+    let world = World::new("names").await;
+    let root = world.client("root").await;
+    for name in [
+        "x".repeat(101),
+        "a\u{202E}b".into(),
+        "a\u{2066}b".into(),
+        "a\u{7}b".into(),
+    ] {
+        let body = Some(json!({"name": name}));
+        for path in ["agents/777", "supervisors/zoe"] {
+            let mut body = body.clone().unwrap();
+            if path.starts_with("supervisors") {
+                body["phone"] = json!("+358405559001");
+            }
+            let answer = root.put(&format!("{ACME}/{path}"), Some(body)).await;
+            let refusal = answer.expect(400);
+            let text = refusal["text"].as_str().unwrap();
+            assert!(text.starts_with("name:") && text.contains("100"), "{text}");
+        }
+    }
+    let body = json!({"name": "ä".repeat(100)});
+    root.put(&format!("{ACME}/agents/777"), Some(body))
+        .await
+        .expect(201);
+    let body = json!({"name": "X", "supervising_numbers": ["eight"]});
+    root.put("/api/v1/admin/organisations/new", Some(body))
+        .await
+        .expect(400);
+    world.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_who_is_removed_in_session_hears_nothing_more() {
+    let mut world = World::new("removed").await;
+    let root = world.client("root").await;
+    let talk = world.talk("204").await;
+    let line = world.dial_in().await;
+    let mia = world.client("mia").await;
+    let session = crate::client::text_of(&own_session(&mia).await["id"]);
+
+    root.delete(&format!("{ACME}/supervisors/mia"))
+        .await
+        .expect(204);
+
+    line.ended().await;
+    mia.get("/api/v1/sessions").await.expect(401);
+    wait_until("why it ended is audited", || {
+        audited_as(&world.service, "leave", "done") == 1
+    })
+    .await;
+    let again = json!({
+        "name": "Mia", "phone": crate::world::MIA, "pools": ["support"], "may": ["monitor"],
+        "password": "mia-again",
+    });
+    root.put(&format!("{ACME}/supervisors/mia"), Some(again))
+        .await
+        .expect(201);
+    let new = Client::sign_in(&world.service, "mia", "mia-again").await;
+    let sessions = new.get("/api/v1/sessions").await.expect(200);
+    assert_eq!(sessions["sessions"], json!([]));
+    let path = format!("/api/v1/sessions/{session}");
+    new.get(&path).await.expect(404);
+    // The call goes on.
+    let calls = new.get("/api/v1/calls").await.expect(200);
+    assert_eq!(list(&calls, "calls").len(), 1);
+    drop(talk);
+    world.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_that_is_taken_away_takes_its_sessions_along() {
+    let mut world = World::new("rescoped").await;
+    let root = world.client("root").await;
+    let talk = world.talk("204").await;
+    let line = world.dial_in().await;
+    let mia = world.client("mia").await;
+    let session = crate::client::text_of(&own_session(&mia).await["id"]);
+
+    let elsewhere = json!({
+        "name": "Mia", "phone": crate::world::MIA, "pools": ["sales"],
+        "may": ["monitor", "coach", "barge"],
+    });
+    root.put(&format!("{ACME}/supervisors/mia"), Some(elsewhere))
+        .await
+        .expect(200);
+
+    let answer = mia
+        .patch(
+            &format!("/api/v1/sessions/{session}"),
+            json!({"role": "coach"}),
+        )
+        .await;
+    assert_ne!(answer.status, 200, "{}", answer.text);
+    line.ended().await;
+    drop(talk);
     world.stop();
 }
 

@@ -126,8 +126,9 @@ async fn csv_is_handed_out_to_those_who_accept_it() {
     let path = "/api/v1/admin/organisations/acme/agents/700";
     root.put(path, Some(put)).await.expect(201);
 
-    let (kind, text) = csv(&root, "/api/v1/audit").await;
+    let (kind, file, text) = csv(&root, "/api/v1/audit").await;
     assert_eq!(kind, "text/csv; charset=utf-8");
+    assert_eq!(file, "attachment; filename=\"audit.csv\"");
     let mut lines = text.split("\r\n");
     let head = lines.next().unwrap();
     assert!(
@@ -135,8 +136,9 @@ async fn csv_is_handed_out_to_those_who_accept_it() {
         "{head}"
     );
     assert!(lines.next().unwrap().contains(",acme,root,api,"), "{text}");
-    let (kind, text) = csv(&root, "/api/v1/reports/supervision?by=pool").await;
+    let (kind, file, text) = csv(&root, "/api/v1/reports/supervision?by=pool").await;
     assert_eq!(kind, "text/csv; charset=utf-8");
+    assert_eq!(file, "attachment; filename=\"supervision-report.csv\"");
     assert!(
         text.starts_with("organisation,key,sessions,duration_s,"),
         "{text}"
@@ -161,18 +163,56 @@ async fn csv_is_handed_out_to_those_who_accept_it() {
     world.stop();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sign_in_that_fails_is_audited_and_no_cell_of_it_is_a_formula() {
+    let world = World::new("audit-formula").await;
+    let root = world.client("root").await;
+    let body = serde_json::json!({"user": "=cmd|'/C calc'!A0", "password": "wrong"});
+    let nobody = Client::nobody(&world.service);
+    let refused = nobody.post("/api/v1/login", body).await;
+    refused.expect(401);
+    assert!(refused.headers.contains_key("www-authenticate"));
+
+    let (_, _, text) = csv(&root, "/api/v1/audit").await;
+
+    assert!(text.contains(",'=cmd|'/C calc'!A0,api,"), "{text}");
+    let rows = audit(&root, "/api/v1/audit").await;
+    assert_eq!(rows[0]["action"], "sign_in");
+    assert_eq!(rows[0]["outcome"], "refused");
+    assert_eq!(rows[0]["actor"], "=cmd|'/C calc'!A0");
+    world.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answers_are_not_kept_nor_taken_for_something_else() {
+    let world = World::new("audit-headers").await;
+    let root = world.client("root").await;
+    for path in ["/api/v1/me", "/api/v1/audit", "/api/v1/nothing", "/healthz"] {
+        let answer = root.get(path).await;
+        assert_eq!(
+            answer.headers["x-content-type-options"], "nosniff",
+            "{path}"
+        );
+        assert_eq!(answer.headers["cache-control"], "no-store", "{path}");
+    }
+    let page = Client::nobody(&world.service).request(Method::GET, "/nothing", None);
+    let page = page.header("Accept", "text/html,*/*").send().await.unwrap();
+    assert_eq!(page.status(), 404);
+    let kind = page.headers()["content-type"].to_str().unwrap().to_owned();
+    assert!(kind.starts_with("text/html"), "{kind}");
+    world.stop();
+}
+
 async fn audit(client: &Client, path: &str) -> Vec<Value> {
     let audit = client.get(path).await.expect(200);
     audit["audit"].as_array().unwrap().clone()
 }
 
-async fn csv(client: &Client, path: &str) -> (String, String) {
+async fn csv(client: &Client, path: &str) -> (String, String, String) {
     let request = client.request(Method::GET, path, None);
     let answer = request.header("Accept", "text/csv").send().await.unwrap();
     assert_eq!(answer.status(), 200);
-    let kind = answer.headers()["content-type"]
-        .to_str()
-        .unwrap()
-        .to_owned();
-    (kind, answer.text().await.unwrap())
+    let [kind, file] = ["content-type", "content-disposition"]
+        .map(|name| answer.headers()[name].to_str().unwrap().to_owned());
+    (kind, file, answer.text().await.unwrap())
 }

@@ -1,6 +1,6 @@
 //! Lists that are handed out as JSON or as CSV, by the `Accept` of who asks (RFC 9110 §12.5.1).
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 
 use crate::edge::store::audit::export::Form;
 
@@ -27,16 +27,22 @@ pub fn form(headers: &HeaderMap) -> Form {
     }
 }
 
-/// The content type of a form, and that it depends on `Accept`.
-pub fn headers_of(form: Form) -> [(HeaderName, HeaderValue); 2] {
+/// The content type of a form, and that it depends on `Accept`. A CSV is a file of this name
+/// (RFC 6266), a list in JSON is read where it is.
+pub fn headers_of(form: Form, name: &'static str) -> HeaderMap {
     let kind = match form {
         Form::Csv => "text/csv; charset=utf-8",
         Form::Json => "application/json",
     };
-    [
-        (header::CONTENT_TYPE, HeaderValue::from_static(kind)),
-        (header::VARY, HeaderValue::from_static("accept")),
-    ]
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::VARY, HeaderValue::from_static("accept"));
+    if form == Form::Csv
+        && let Ok(name) = HeaderValue::try_from(format!("attachment; filename=\"{name}.csv\""))
+    {
+        headers.insert(header::CONTENT_DISPOSITION, name);
+    }
+    headers
 }
 
 /// The weight of the closest range that names a kind: exact, then by its half, then `*/*`.

@@ -92,7 +92,7 @@ pub async fn hand_out(mut export: Export, form: Form) -> Result<Response, Refusa
     let first = stream::iter(first.map(Ok));
     // What compresses a page asks again behind its end.
     let page = Page::from_stream(first.chain(rest).fuse());
-    Ok((headers_of(form), page).into_response())
+    Ok((headers_of(form, "audit"), page).into_response())
 }
 
 impl Asked {

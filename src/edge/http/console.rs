@@ -16,6 +16,7 @@ mod desk;
 mod door;
 mod frame;
 mod help;
+pub mod missing;
 mod people;
 mod reader;
 mod reports;

@@ -13,10 +13,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::control::directory::SupervisorEntry;
+use crate::control::record::{Outcome, Source};
 use crate::edge::clock;
 use crate::edge::http::Web;
 use crate::edge::http::refusal::{Body, Refusal, RefusalBody};
 use crate::edge::http::viewer::{COOKIE, Viewer, Who, csrf};
+use crate::edge::store::audit::Row;
 use crate::edge::store::sign_ins::{Account, TokenHash};
 
 /// How long a sign-in lasts: a working day.
@@ -90,7 +92,11 @@ pub async fn login(
     Body(login): Body<Login>,
 ) -> Result<Response, Refusal> {
     let organisation = login.organisation.as_deref();
-    let opened = sign_in(&web, from.ip(), organisation, &login.user, &login.password).await?;
+    let from = Door {
+        address: from.ip(),
+        source: Source::Api,
+    };
+    let opened = sign_in(&web, from, organisation, &login.user, &login.password).await?;
     let cookie = cookie(&opened.token, LASTS_S);
     let body = SignedIn {
         token: opened.token,
@@ -137,10 +143,17 @@ pub struct Opened {
     pub me: Me,
 }
 
+/// Where a sign-in is tried from.
+#[derive(Clone, Copy, Debug)]
+pub struct Door {
+    pub address: IpAddr,
+    pub source: Source,
+}
+
 /// Checks a password, and opens a sign-in. Shared by the API and the page.
 pub async fn sign_in(
     web: &Web,
-    from: IpAddr,
+    from: Door,
     organisation: Option<&str>,
     user: &str,
     password: &str,
@@ -148,6 +161,10 @@ pub async fn sign_in(
     if [user, password].iter().any(|text| text.len() > MAX_LENGTH) {
         return Err(wrong());
     }
+    let Door {
+        address: from,
+        source,
+    } = from;
     web.sign_ins
         .may_try(clock::now(), user, from)
         .map_err(|lock| {
@@ -164,6 +181,12 @@ pub async fn sign_in(
         (None, _) => {
             web.sign_ins.failed(clock::now(), user, from);
             warn!(%from, "a sign-in was refused");
+            let row = Row {
+                outcome: Outcome::Refused.name().to_owned(),
+                detail: Some(format!("from {from}")),
+                ..Row::by(user, source, "sign_in", clock::utc_ms())
+            };
+            web.store.audit(vec![row]).await?;
             return Err(wrong());
         }
     };

@@ -17,6 +17,9 @@ use crate::edge::catalogue::Catalogue;
 use crate::edge::live::Busy;
 use crate::edge::store::StoreError;
 
+/// When it may go better, after too much was asked at once.
+const RETRY_AFTER_S: u64 = 2;
+
 /// An answer that is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
@@ -96,7 +99,14 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let mut response = (self.status, Json(self.body)).into_response();
+        let status = self.status;
+        let mut response = (status, Json(self.body)).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            // RFC 9110 §11.6.1: how one signs in.
+            let value = HeaderValue::from_static("Bearer realm=\"sottovoce\"");
+            let headers = response.headers_mut();
+            headers.insert(header::WWW_AUTHENTICATE, value);
+        }
         if let Some(seconds) = self.retry_after {
             let value = HeaderValue::from(seconds);
             response.headers_mut().insert(header::RETRY_AFTER, value);
@@ -108,7 +118,22 @@ impl IntoResponse for Refusal {
 impl From<StoreError> for Refusal {
     fn from(error: StoreError) -> Self {
         warn!(%error, "a page was not answered");
-        Self::unavailable("store-down", "The database does not answer.")
+        let wait = |text: &str| {
+            let mut refusal = Self::unavailable("too-busy", text);
+            refusal.retry_after = Some(RETRY_AFTER_S);
+            refusal
+        };
+        match error {
+            StoreError::Busy => wait("Too many passwords and PINs are being checked."),
+            StoreError::Editing => wait("Too many changes of people are being made."),
+            StoreError::File { .. }
+            | StoreError::Database(_)
+            | StoreError::Migration(_)
+            | StoreError::Hash(_)
+            | StoreError::Corrupt(_) => {
+                Self::unavailable("store-down", "The database does not answer.")
+            }
+        }
     }
 }
 

@@ -18,6 +18,9 @@ use crate::edge::http::viewer::Viewer;
 use crate::edge::store::audit::export::Form;
 use crate::edge::store::reports::{By, Period, ReportEntry};
 
+/// What the file is called.
+pub const REPORT: &str = "supervision-report";
+
 pub fn routes() -> OpenApiRouter<Web> {
     OpenApiRouter::new().routes(routes!(supervision))
 }
@@ -81,7 +84,7 @@ pub async fn supervision(
     let report: Vec<ReportEntry> = lines.into_iter().map(ReportEntry::from).collect();
     let form = form(&headers);
     Ok(match form {
-        Form::Csv => (headers_of(form), ReportEntry::csv(&report)?).into_response(),
-        Form::Json => (headers_of(form), Json(Report { by, report })).into_response(),
+        Form::Csv => (headers_of(form, REPORT), ReportEntry::csv(&report)?).into_response(),
+        Form::Json => (headers_of(form, REPORT), Json(Report { by, report })).into_response(),
     })
 }

@@ -58,13 +58,13 @@ pub struct BanList {
     pub bans: Vec<Ban>,
 }
 
-/// Which one: as the list tells it.
+/// Which ones: as the list tells them.
 #[derive(Clone, Debug, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Asked {
     pub user: Option<String>,
     pub address: Option<String>,
-    /// With a user: the lock of a PIN.
+    /// With a user: the lock of a PIN, on this trunk.
     pub organisation: Option<String>,
     pub trunk: Option<String>,
 }
@@ -90,7 +90,7 @@ pub async fn list(State(web): State<Web>, _: AdministratorViewer) -> Json<BanLis
     })
 }
 
-/// Lifts a lock.
+/// Lifts locks: with a user or an address alone, all of it that the list tells.
 #[utoipa::path(
     delete,
     path = "/api/v1/admin/bans",
@@ -109,35 +109,52 @@ pub async fn lift(
     Parameters(asked): Parameters<Asked>,
 ) -> Result<StatusCode, Refusal> {
     if let Some(lock) = asked.pin()? {
-        let detail = format!("PIN of {}/{}", lock.organisation, lock.supervisor);
-        let organisation = Some(lock.organisation.to_string());
-        let ask = Ask::LiftLock {
-            organisation: lock.organisation,
-            supervisor: lock.supervisor,
-            trunk: lock.trunk,
-        };
-        let conflict = "The lock cannot be lifted now.";
-        let who = administrator.viewer.operator();
-        web.ask(who, ask, conflict).await?;
-        let row = Row {
-            organisation,
-            detail: Some(detail),
-            ..administrator.row("admin_lift_ban")
-        };
+        let row = lift_pin(&web, &administrator, lock).await?;
         web.store.audit(vec![row]).await?;
         return Ok(StatusCode::NO_CONTENT);
     }
-    let suspect = asked.suspect()?;
-    let locked = web.sign_ins.locked(clock::now());
-    if !locked.iter().any(|(locked, _)| *locked == suspect) || !web.sign_ins.lift(&suspect) {
-        return Err(Refusal::not_found());
-    }
-    let row = Row {
+    let wanted = asked.wanted()?;
+    let locked = web.sign_ins.locked(clock::now()).into_iter();
+    let lifted = locked
+        .map(|(suspect, _)| suspect)
+        .filter(|suspect| wanted.means(suspect) && web.sign_ins.lift(suspect));
+    let rows = lifted.map(|suspect| Row {
         detail: Some(Ban::named(&suspect)),
         ..administrator.row("admin_lift_ban")
-    };
-    web.store.audit(vec![row]).await?;
+    });
+    let mut rows: Vec<Row> = rows.collect();
+    for lock in &web.live.snapshot().locks {
+        if wanted.means_pin_of(&lock.supervisor) {
+            rows.extend(lift_pin(&web, &administrator, Pin::of(lock)).await.ok());
+        }
+    }
+    if rows.is_empty() {
+        return Err(Refusal::not_found());
+    }
+    web.store.audit(rows).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Lifts the lock of a PIN; the row that tells it.
+async fn lift_pin(
+    web: &Web,
+    administrator: &AdministratorViewer,
+    lock: Pin,
+) -> Result<Row, Refusal> {
+    let row = Row {
+        organisation: Some(lock.organisation.to_string()),
+        detail: Some(format!("PIN of {}/{}", lock.organisation, lock.supervisor)),
+        ..administrator.row("admin_lift_ban")
+    };
+    let ask = Ask::LiftLock {
+        organisation: lock.organisation,
+        supervisor: lock.supervisor,
+        trunk: lock.trunk,
+    };
+    let conflict = "The lock cannot be lifted now.";
+    web.ask(administrator.viewer.operator(), ask, conflict)
+        .await?;
+    Ok(row)
 }
 
 /// The lock of a PIN that is asked for.
@@ -145,6 +162,16 @@ struct Pin {
     organisation: Arc<str>,
     supervisor: Arc<str>,
     trunk: Option<Arc<str>>,
+}
+
+impl Pin {
+    fn of(lock: &LockView) -> Self {
+        Self {
+            organisation: lock.organisation.clone(),
+            supervisor: lock.supervisor.clone(),
+            trunk: lock.trunk.clone(),
+        }
+    }
 }
 
 impl Asked {
@@ -166,7 +193,7 @@ impl Asked {
         }))
     }
 
-    fn suspect(self) -> Result<Suspect, Refusal> {
+    fn wanted(self) -> Result<Wanted, Refusal> {
         let user = self.user.filter(|user| !user.is_empty()).map(Arc::from);
         let address = self.address.filter(|address| !address.is_empty());
         let address = address
@@ -177,12 +204,33 @@ impl Asked {
                 })
             })
             .transpose()?;
-        match (user, address) {
-            (Some(user), Some(address)) => Ok(Suspect::Both { user, address }),
-            (Some(user), None) => Ok(Suspect::User(user)),
-            (None, Some(address)) => Ok(Suspect::Address(address)),
+        match (&user, &address) {
             (None, None) => Err(Refusal::bad_request("expected a user, an address, or both")),
+            _ => Ok(Wanted { user, address }),
         }
+    }
+}
+
+/// Locks of sign-ins: those of a name, wherever it was tried from, of an address, whatever it
+/// tried, or of the one from the other.
+struct Wanted {
+    user: Option<Arc<str>>,
+    address: Option<IpAddr>,
+}
+
+impl Wanted {
+    fn means_pin_of(&self, supervisor: &Arc<str>) -> bool {
+        self.address.is_none() && self.user.as_ref() == Some(supervisor)
+    }
+
+    fn means(&self, suspect: &Suspect) -> bool {
+        let (user, address) = match suspect {
+            Suspect::Both { user, address } => (Some(user), Some(address)),
+            Suspect::User(user) => (Some(user), None),
+            Suspect::Address(address) => (None, Some(address)),
+        };
+        (self.user.is_none() || self.user.as_ref() == user)
+            && (self.address.is_none() || self.address.as_ref() == address)
     }
 }
 

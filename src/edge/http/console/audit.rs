@@ -2,6 +2,7 @@
 
 use askama::Template;
 use axum::extract::{Query, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
@@ -97,7 +98,7 @@ pub fn whole_day(day: &str) -> String {
 pub async fn show(State(web): State<Web>, reader: Reader, Query(choice): Query<Choice>) -> Answer {
     let frame = reader.frame(&web, Place::Audit).await?;
     let sight = audit::sight(&reader.viewer).map_err(answer::refused)?;
-    let (mut rows, mut wrong) = (Vec::new(), None);
+    let (mut rows, mut wrong, mut status) = (Vec::new(), None, StatusCode::OK);
     match choice.asked().selection(sight) {
         Ok(selection) => {
             let found = web
@@ -106,12 +107,12 @@ pub async fn show(State(web): State<Web>, reader: Reader, Query(choice): Query<C
                 .await;
             rows = found.map_err(|error| answer::refused(Refusal::from(error)))?;
         }
-        Err(refusal) => wrong = Some(refusal.body.text),
+        Err(refusal) => (wrong, status) = (Some(refusal.body.text), refusal.status),
     }
     let older = rows.last().filter(|_| rows.len() == usize::from(PAGE));
     let older = older.map(|row| format!("/audit?{}&before={}", choice.query(), row.seq));
     let names = reader.names(&web);
-    Ok(answer::page(&Page {
+    let page = Page {
         csv: format!("/audit.csv?{}", choice.query()),
         rows: rows.iter().map(|row| entry(&frame, &names, row)).collect(),
         supervisors: names.supervisors(),
@@ -120,7 +121,8 @@ pub async fn show(State(web): State<Web>, reader: Reader, Query(choice): Query<C
         wrong,
         choice,
         frame,
-    }))
+    };
+    Ok(answer::page_with(status, &page))
 }
 
 /// `GET /audit.csv`: what the page shows, all of it, as a file.

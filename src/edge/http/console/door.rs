@@ -9,6 +9,7 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
+use crate::control::record::Source;
 use crate::edge::http::Web;
 use crate::edge::http::console::answer::{self, Answer};
 use crate::edge::http::console::frame::{Frame, Place, Reader};
@@ -73,7 +74,11 @@ pub async fn enter(
     let user = entry.user.trim();
     let organisation = entry.organisation.as_deref().map(str::trim);
     let organisation = organisation.filter(|organisation| !organisation.is_empty());
-    let opened = login::sign_in(&web, from.ip(), organisation, user, &entry.password).await;
+    let from = login::Door {
+        address: from.ip(),
+        source: Source::Console,
+    };
+    let opened = login::sign_in(&web, from, organisation, user, &entry.password).await;
     match opened {
         Ok(opened) => {
             let cookie = login::cookie(&opened.token, login::LASTS_S);
@@ -135,15 +140,55 @@ fn came_from(headers: &HeaderMap) -> String {
     path.unwrap_or("/").to_owned()
 }
 
-/// Whether a browser says that a page of another site sent this form.
+/// Whether a browser says that a page of another site sent this form. One that does not say it in
+/// so many words names where the page came from (RFC 6454 §7); a script names nothing.
 fn from_elsewhere(headers: &HeaderMap) -> bool {
-    let site = headers.get("sec-fetch-site");
-    site.is_some_and(|site| !matches!(site.as_bytes(), b"same-origin" | b"none"))
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return !matches!(site.as_bytes(), b"same-origin" | b"none");
+    }
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let Some(origin) = headers.get(header::ORIGIN) else {
+        return false;
+    };
+    let host = origin
+        .to_str()
+        .ok()
+        .and_then(|origin| origin.split_once("://"));
+    host.map(|(_, host)| host) != text(header::HOST)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_form_of_another_site_is_from_elsewhere() {
+        let table: [(&[(&'static str, &'static str)], bool); 8] = [
+            (&[], false),
+            (&[("origin", "http://a:8080")], false),
+            (&[("origin", "https://a:8080")], false),
+            (&[("origin", "http://b")], true),
+            (&[("origin", "null")], true),
+            (
+                &[("sec-fetch-site", "same-origin"), ("origin", "http://b")],
+                false,
+            ),
+            (&[("sec-fetch-site", "cross-site")], true),
+            (
+                &[("sec-fetch-site", "same-site"), ("origin", "http://a:8080")],
+                true,
+            ),
+        ];
+        for (pairs, elsewhere) in table {
+            let mut headers = HeaderMap::new();
+            headers.insert("host", "a:8080".parse().unwrap());
+            for (name, value) in pairs {
+                headers.insert(*name, value.parse().unwrap());
+            }
+
+            assert_eq!(from_elsewhere(&headers), elsewhere, "{pairs:?}");
+        }
+    }
 
     #[test]
     fn the_switch_leads_back_to_pages_of_ours_only() {

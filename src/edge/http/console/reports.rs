@@ -2,12 +2,13 @@
 
 use askama::Template;
 use axum::extract::{Query, State};
-use axum::http::header;
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 
 use crate::edge::clock;
 use crate::edge::http::Web;
+use crate::edge::http::accept::headers_of;
 use crate::edge::http::audit::{sight, time};
 use crate::edge::http::console::agents::in_query;
 use crate::edge::http::console::answer::{self, Answer};
@@ -16,6 +17,8 @@ use crate::edge::http::console::chart::{Chart, Entry};
 use crate::edge::http::console::frame::{Frame, Place, clock_text};
 use crate::edge::http::console::reader::{Names, Reader};
 use crate::edge::http::refusal::Refusal;
+use crate::edge::http::reports::REPORT;
+use crate::edge::store::audit::export::Form;
 use crate::edge::store::reports::{By, Line, Period, ReportEntry};
 
 const ROLES: [(&str, &str); 5] = [
@@ -61,13 +64,18 @@ pub struct Choice {
 }
 
 impl Choice {
-    fn by(&self) -> By {
-        match self.by.as_str() {
+    fn by(&self) -> Result<By, Refusal> {
+        Ok(match self.by.as_str() {
+            "" | "supervisor" => By::Supervisor,
             "agent" => By::Agent,
             "pool" => By::Pool,
             "role" => By::Role,
-            _ => By::Supervisor,
-        }
+            other => {
+                let expected = "expected supervisor, agent, pool or role";
+                let text = format!("by: {expected}, found {other:?}");
+                return Err(Refusal::bad_request(text));
+            }
+        })
     }
 
     fn period(&self) -> Result<Period, Refusal> {
@@ -81,10 +89,15 @@ impl Choice {
 /// `GET /reports`.
 pub async fn show(State(web): State<Web>, reader: Reader, Query(choice): Query<Choice>) -> Answer {
     let frame = reader.frame(&web, Place::Reports).await?;
-    let by = choice.by();
-    let (lines, wrong) = match choice.period() {
-        Ok(period) => (report(&web, &reader, by, period).await?, None),
+    let asked = choice.by().and_then(|by| Ok((by, choice.period()?)));
+    let by = asked.as_ref().map_or(By::Supervisor, |(by, _)| *by);
+    let (lines, wrong) = match asked {
+        Ok((by, period)) => (report(&web, &reader, by, period).await?, None),
         Err(refusal) => (Vec::new(), Some(refusal.body.text)),
+    };
+    let status = match wrong {
+        None => StatusCode::OK,
+        Some(_) => StatusCode::BAD_REQUEST,
     };
     let names = reader.names(&web);
     let called = |line: &Line| called(&frame, &names, by, line);
@@ -98,7 +111,7 @@ pub async fn show(State(web): State<Web>, reader: Reader, Query(choice): Query<C
         ("by", &choice.by),
     ];
     let query = query.map(|(name, text)| format!("{name}={}", in_query(text)));
-    Ok(answer::page(&Page {
+    let page = Page {
         csv: format!("/reports.csv?{}", query.join("&")),
         kinds: kinds.to_vec(),
         wrong,
@@ -114,7 +127,8 @@ pub async fn show(State(web): State<Web>, reader: Reader, Query(choice): Query<C
             .collect(),
         choice,
         frame,
-    }))
+    };
+    Ok(answer::page_with(status, &page))
 }
 
 /// `GET /reports.csv`.
@@ -124,10 +138,11 @@ pub async fn csv(
     Query(choice): Query<Choice>,
 ) -> Result<Response, Response> {
     let period = choice.period().map_err(answer::refused)?;
-    let lines = report(&web, &reader, choice.by(), period).await?;
+    let by = choice.by().map_err(answer::refused)?;
+    let lines = report(&web, &reader, by, period).await?;
     let entries: Vec<ReportEntry> = lines.into_iter().map(ReportEntry::from).collect();
     let text = ReportEntry::csv(&entries).map_err(|error| answer::refused(error.into()))?;
-    Ok(([(header::CONTENT_TYPE, "text/csv; charset=utf-8")], text).into_response())
+    Ok((headers_of(Form::Csv, REPORT), text).into_response())
 }
 
 async fn report(web: &Web, reader: &Reader, by: By, period: Period) -> Result<Vec<Line>, Response> {
