@@ -103,6 +103,11 @@ async fn what_is_wrong_is_refused_with_the_name_of_its_field() {
         ("supervisors/zoe", supervisor(json!({"pin": "12"})), "pin:"),
         (
             "supervisors/zoe",
+            supervisor(json!({"password": "seven77"})),
+            "password: expected at least 8 characters",
+        ),
+        (
+            "supervisors/zoe",
             supervisor(json!({"agent": "999"})),
             "agent:",
         ),

@@ -6,6 +6,9 @@ use crate::edge::people::{
 };
 use crate::wire::document::{Complaint, Item, Table};
 
+/// The characters of a password for console and API, at least.
+const MIN_PASSWORD: usize = 8;
+
 const ID: &str = "a name of letters, digits, '-', '_' or '.'";
 const NAME: &str = "a name of at most 100 characters, without control characters";
 
@@ -138,7 +141,10 @@ pub(super) fn supervisor(mut table: Table, people: &mut People) -> Result<(), Co
             Some(item) => Some(pin(&item)?),
             None => None,
         },
-        password: secret(&mut table, "password")?,
+        password: match table.take("password") {
+            Some(item) => Some(password(&item)?),
+            None => None,
+        },
         pools: pools_of(&mut table, organisation)?,
         may: match table.take("may") {
             Some(item) => permissions(&item)?,
@@ -370,6 +376,16 @@ fn pin(item: &Item) -> Result<Secret, Complaint> {
     let expected = "four to twelve digits";
     let text = item.secret(expected)?;
     match (4..=12).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit()) {
+        true => Ok(Secret::Given(text.to_owned())),
+        false => Err(item.complain(format!("expected {expected}"))),
+    }
+}
+
+/// What opens console and API from anywhere is not short.
+fn password(item: &Item) -> Result<Secret, Complaint> {
+    let expected = format!("at least {MIN_PASSWORD} characters");
+    let text = item.secret(&expected)?;
+    match text.chars().count() >= MIN_PASSWORD {
         true => Ok(Secret::Given(text.to_owned())),
         false => Err(item.complain(format!("expected {expected}"))),
     }

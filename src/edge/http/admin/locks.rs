@@ -204,10 +204,10 @@ impl Asked {
                 })
             })
             .transpose()?;
-        match (&user, &address) {
-            (None, None) => Err(Refusal::bad_request("expected a user, an address, or both")),
-            _ => Ok(Wanted { user, address }),
+        if user.is_none() && address.is_none() {
+            return Err(Refusal::bad_request("expected a user, an address, or both"));
         }
+        Ok(Wanted { user, address })
     }
 }
 
