@@ -17,6 +17,7 @@ mod digest;
 mod guard;
 mod identify;
 mod inbound;
+mod late;
 mod leg;
 mod message;
 mod outbound;
@@ -54,6 +55,7 @@ use crate::control::output::SignalCommand;
 use crate::edge::sip::challenge::Offered;
 use crate::edge::sip::contacts::Contacts;
 use crate::edge::sip::digest::Digest;
+use crate::edge::sip::late::LateAnswers;
 use crate::edge::sip::leg::{Leg, LegTable, Mail};
 use crate::edge::sip::registrar::Registrar;
 use crate::edge::sip::stream::Streams;
@@ -73,6 +75,7 @@ struct Shared {
     transports: Transports,
     gate: Arc<Gate>,
     legs: LegTable,
+    late: Arc<LateAnswers>,
     inbox: mpsc::Sender<(LegId, Signal)>,
     ids: Arc<AtomicU64>,
     digest: Digest,
@@ -180,6 +183,11 @@ impl Sip {
             },
             gate,
             legs: LegTable::default(),
+            late: Arc::new(LateAnswers::start(
+                endpoint.inner.clone(),
+                settings.t1 * 64,
+                stop.clone(),
+            )),
             inbox,
             ids,
             digest: Digest::new(&settings.domain)?,

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::control::input::Signal;
 use crate::control::output::SignalCommand;
-use crate::edge::clock;
 use crate::edge::sip::Shared;
+use crate::edge::sip::late::LateAnswers;
 use crate::edge::sip::message::Answer;
 use crate::edge::sip::transport::Flow;
 use crate::id::LegId;
@@ -191,7 +191,7 @@ impl Leg {
             flow.clone(),
             id,
             self.mailbox.clone(),
-            self.shared.settings.t1 * 64,
+            self.shared.late.clone(),
         ));
         id
     }
@@ -275,7 +275,7 @@ async fn run_client(
     flow: Flow,
     id: TransactionId,
     mailbox: Mailbox,
-    late: Duration,
+    late: Arc<LateAnswers>,
 ) {
     let is_invite = request.method == Method::Invite;
     let Ok(key) = TransactionKey::from_request(&request, TransactionRole::Client) else {
@@ -313,11 +313,14 @@ async fn run_client(
         post(&mailbox, id, News::Response(Box::new(response))).await;
     }
     if is_invite && accepted {
-        // A 2xx is repeated until our ACK arrives, and a forking proxy may send one of another
-        // phone (RFC 3261 §13.2.2.4); the stack's transaction is over with the first.
-        listen_for_late_answers(&endpoint, &key, id, &mailbox, late).await;
+        // In a task of its own, for this one holds all that was said.
+        tokio::spawn(async move {
+            late.listen(&key, id, &mailbox).await;
+            post(&mailbox, id, News::Ended).await;
+        });
+    } else {
+        post(&mailbox, id, News::Ended).await;
     }
-    post(&mailbox, id, News::Ended).await;
 }
 
 /// Ends a task together with what waits for it.
@@ -327,32 +330,6 @@ impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-async fn listen_for_late_answers(
-    endpoint: &EndpointInnerRef,
-    key: &TransactionKey,
-    id: TransactionId,
-    mailbox: &Mailbox,
-    late: Duration,
-) {
-    let (sender, mut receiver) = rsipstack::platform::mpsc::unbounded_channel();
-    endpoint.attach_transaction(key, sender);
-    let end = tokio::time::Instant::from_std(clock::now()) + late;
-    loop {
-        let event = tokio::select! {
-            () = mailbox.closed() => break,
-            event = tokio::time::timeout_at(end, receiver.recv()) => event,
-        };
-        match event {
-            Ok(Some(TransactionEvent::Received(SipMessage::Response(response), _))) => {
-                post(mailbox, id, News::Response(Box::new(response))).await;
-            }
-            Ok(Some(_)) => {}
-            Ok(None) | Err(_) => break,
-        }
-    }
-    endpoint.detach_transaction(key, None);
 }
 
 async fn post(mailbox: &Mailbox, transaction: TransactionId, news: News) {
