@@ -20,6 +20,7 @@ pub mod outbox;
 pub mod participant;
 pub mod path;
 pub mod player;
+pub mod prefetch;
 pub mod prompt;
 pub mod reports;
 pub mod resample;

@@ -214,9 +214,9 @@ impl Driver {
     }
 
     fn take_signal(&mut self, leg: LegId, signal: Signal) {
-        if matches!(signal, Signal::Invited(_)) && self.media.is_behind() {
+        if matches!(signal, Signal::Invited(_)) && self.media.has_no_room() {
             // The leg ends before control has heard of it.
-            warn!(%leg, "a media thread is behind: a call is refused");
+            warn!(%leg, "the media threads have no room: a call is refused");
             let reject = SignalCommand::Reject {
                 status: 503,
                 reason: None,

@@ -2,9 +2,10 @@
 //!
 //! [`MediaPlane`] is their handle and has one owner, the driver. It binds ports, keeps the commands
 //! for each thread in order, and carries a leg from one thread to another by value. It never
-//! waits: what a thread has no room for stays in its backlog, and [`MediaPlane::is_behind`] asks
+//! waits: what a thread has no room for stays in its backlog, and [`MediaPlane::has_no_room`] asks
 //! for no new calls until it has drained.
 
+pub mod busy;
 pub mod engine;
 #[cfg(test)]
 mod engine_tests;
@@ -30,6 +31,7 @@ use tokio::sync::mpsc;
 use tracing::{error, warn};
 
 use crate::edge::clock;
+use crate::edge::rtp::busy::Busy;
 use crate::edge::rtp::engine::{Engine, EngineKind};
 use crate::edge::rtp::ports::Ports;
 use crate::edge::rtp::socket::SocketPair;
@@ -47,6 +49,9 @@ const RING: usize = 1024;
 /// Reports of all threads that the driver has not taken yet. Beyond it each thread keeps its own
 /// and offers them at the next tick.
 const REPORTS: usize = 4096;
+/// A thread that is busier than this takes no new call. It has been refusing conferences for longer:
+/// what there is left is for the calls that it has.
+const FULL: f32 = 0.9;
 /// How soon a backlog is offered again.
 const RETRY: Duration = Duration::from_millis(2);
 /// Seconds from 1900, where NTP begins, to 1970.
@@ -69,6 +74,13 @@ pub trait MediaIo {
     /// The next datagram that is there. `None` when there is no more, or when it is time for
     /// other work.
     fn receive(&mut self) -> Option<Datagram<'_>>;
+
+    /// The leg whose datagram comes out of [`Self::receive`] after so many others, where that is
+    /// known already.
+    fn upcoming(&self, after: usize) -> Option<PortSlot>;
+
+    /// Something of this leg is received or sent soon.
+    fn prefetch(&self, slot: PortSlot);
 
     fn sockets(&mut self, slot: PortSlot) -> Option<&mut SocketPair>;
 
@@ -164,6 +176,7 @@ struct Thread {
     ring_fd: Option<std::os::fd::RawFd>,
     ring: rtrb::Producer<Instruction>,
     wake: Arc<Wake>,
+    busy: Arc<Busy>,
     /// Commands of running calls that found the ring full, or that come after a leg which is still
     /// on its way. No larger than what running calls ask for, as new ones are refused meanwhile.
     backlog: VecDeque<Waiting>,
@@ -206,6 +219,7 @@ impl MediaPlane {
                 prompts.clone(),
             );
             let wake = Arc::new(Wake::new()?);
+            let busy = Arc::new(Busy::default());
             let io = Engine::new(config.engine, wake.clone())?;
             #[cfg(test)]
             let ring_fd = io.ring_fd();
@@ -217,6 +231,7 @@ impl MediaPlane {
                 instructions,
                 reports.clone(),
                 metrics.clone(),
+                busy.clone(),
             );
             let join = std::thread::Builder::new()
                 .name(format!("media-{index}"))
@@ -226,6 +241,7 @@ impl MediaPlane {
                 ring_fd,
                 ring,
                 wake,
+                busy,
                 backlog: VecDeque::new(),
                 told: false,
                 join: Some(join),
@@ -326,12 +342,22 @@ impl MediaPlane {
             .then_some(now + RETRY)
     }
 
-    /// A thread does not keep up: no new calls until it does.
-    pub fn is_behind(&self) -> bool {
+    /// No new calls now: a thread does not keep up, or all have as much to do as they can.
+    pub fn has_no_room(&self) -> bool {
+        self.is_behind() || self.is_full()
+    }
+
+    /// A thread does not keep up with what it is told.
+    fn is_behind(&self) -> bool {
         self.threads.iter().any(|thread| {
             let first = thread.backlog.front();
             matches!(first, Some(Waiting::Ready(_)))
         })
+    }
+
+    /// Every thread has as many calls as it can carry.
+    fn is_full(&self) -> bool {
+        self.threads.iter().all(|thread| thread.busy.share() > FULL)
     }
 
     /// A thread that ended although it was not told to.

@@ -21,6 +21,7 @@ use crate::media::matrix::{Gain, MAX_SEATS, MixMatrix, Seat};
 use crate::media::mixer::{Row, RowKind, Rules};
 use crate::media::outbox::{Outbox, PortSlot};
 use crate::media::participant::{Needs, Participant};
+use crate::media::prefetch::prefetch;
 use crate::media::shard::ShardStats;
 use crate::media::voice::Payload;
 
@@ -28,6 +29,8 @@ use crate::media::voice::Payload;
 pub struct Bridge {
     pub id: BridgeId,
     pub convened: bool,
+    /// It counts among the conferences that may come to cost more.
+    pub listens: bool,
     /// The next seat beside the parties is refused.
     pub fault_armed: bool,
     /// The slot of the wheel that turns it, if any row needs turning.
@@ -72,6 +75,7 @@ impl Bridge {
         Self {
             id,
             convened: false,
+            listens: false,
             fault_armed: false,
             wheel_slot: None,
             seats: [None; MAX_SEATS],
@@ -161,6 +165,30 @@ impl Bridge {
             _ => return None,
         };
         Some((other, self.at(other)?))
+    }
+
+    /// A packet of this seat comes soon.
+    pub fn prefetch(&self, seat: Seat) {
+        if let Some(row) = self.rows.get(seat.index() ^ 1) {
+            prefetch(&self.seats);
+            prefetch(&row.kind);
+            prefetch(&row.passage);
+            prefetch(&self.rules);
+        }
+    }
+
+    /// Whether a supervisor is heard by a party, or something else lies over what one hears.
+    pub fn lays_over(&self) -> bool {
+        self.parties()
+            .any(|(seat, _)| self.rows[seat.index()].kind == RowKind::Over)
+    }
+
+    /// What its sound costs beside G.711.
+    pub fn dearness(&self, legs: &Legs) -> f32 {
+        let codecs = self
+            .parties()
+            .filter_map(|(_, slot)| legs.at(slot)?.codec());
+        codecs.map(Codec::dearness).fold(1.0, f32::max)
     }
 
     /// Swaps matrix and fence whole. It is in force at once where nobody is taken away; a voice

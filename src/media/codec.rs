@@ -41,6 +41,15 @@ impl Codec {
         }
     }
 
+    /// What mixing it costs beside mixing G.711, the packets' own way included; coarsely.
+    pub fn dearness(self) -> f32 {
+        match self {
+            Codec::Pcmu | Codec::Pcma | Codec::Opaque => 1.0,
+            Codec::G722 => 3.0,
+            Codec::Opus => 10.0,
+        }
+    }
+
     /// The largest payload that is kept for decoding: 60 ms of the linear ones, and what an Opus
     /// frame can at most be (RFC 6716 §3.4).
     pub fn max_payload(self) -> usize {

@@ -301,7 +301,7 @@ pub enum SeatRefusal {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConveneRefusal {
-    /// `max_conferences`, or the shard is too busy for another mix.
+    /// `max_conferences`, or the shard has no room for another mix.
     Admission,
     /// A party's codec cannot be decoded.
     Codec,

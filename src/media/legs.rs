@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use crate::id::LegId;
 use crate::media::outbox::PortSlot;
 use crate::media::participant::Participant;
+use crate::media::prefetch::prefetch;
 
 #[derive(Debug, Default)]
 pub struct Legs {
@@ -41,6 +42,22 @@ impl Legs {
 
     pub fn at(&self, slot: PortSlot) -> Option<&Participant> {
         self.slots.get(slot.index())?.as_deref()
+    }
+
+    /// A packet of this leg comes soon.
+    pub fn prefetch(&self, slot: PortSlot) {
+        if let Some(leg) = self.at(slot) {
+            prefetch(leg);
+        }
+    }
+
+    /// A packet to this leg comes soon.
+    pub fn prefetch_ear(&self, slot: PortSlot) {
+        if let Some(leg) = self.at(slot) {
+            prefetch(&leg.media);
+            prefetch(&leg.path);
+            prefetch(&leg.identity);
+        }
     }
 
     pub fn at_mut(&mut self, slot: PortSlot) -> Option<&mut Participant> {

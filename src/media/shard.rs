@@ -5,6 +5,7 @@
 mod commands;
 #[cfg(test)]
 pub mod harness;
+mod load;
 #[cfg(test)]
 mod tests;
 
@@ -20,10 +21,12 @@ use crate::media::command::Event;
 use crate::media::dtmf::DigitSource;
 use crate::media::identity::Identity;
 use crate::media::legs::Legs;
+use crate::media::matrix::Seat;
 use crate::media::participant::Participant;
 use crate::media::prompt::PromptLibrary;
 use crate::media::reports::WallClock;
 use crate::media::resample::Resampler;
+use crate::media::shard::load::Load;
 use crate::media::voice::Payload;
 use crate::media::wheel::{Turned, Wheel};
 use crate::wire::rtcp::{self, Said, Staying};
@@ -52,6 +55,8 @@ pub struct ShardStats {
     pub parse_errors: u64,
     /// Well formed, and not wanted: from a stranger, of an unknown payload type, on hold.
     pub dropped: u64,
+    /// Packets that an encoder made; what several hear is made once.
+    pub encoded: u64,
     /// Of legs that have closed.
     pub concealed_frames: u64,
     /// Frames silenced because the matrix said more than the fence. Must stay zero.
@@ -63,7 +68,7 @@ pub struct Shard {
     prompts: Arc<PromptLibrary>,
     wall_clock: Option<WallClock>,
     random: Random,
-    busy: f32,
+    load: Load,
     legs: Legs,
     bridges: Vec<Option<Box<Bridge>>>,
     bridge_index: BTreeMap<BridgeId, usize>,
@@ -77,9 +82,6 @@ pub struct Shard {
     payload: Box<Payload>,
 }
 
-/// A thread that is busier than this convenes no further conference.
-const BUSY: f32 = 0.85;
-
 impl Shard {
     pub fn new(config: ShardConfig, prompts: Arc<PromptLibrary>) -> Self {
         Resampler::prepare();
@@ -88,7 +90,7 @@ impl Shard {
             prompts,
             wall_clock: config.wall_clock.map(|(at, ntp)| WallClock { at, ntp }),
             random: Random(config.seed),
-            busy: 0.0,
+            load: Load::default(),
             legs: Legs::default(),
             bridges: Vec::new(),
             bridge_index: BTreeMap::new(),
@@ -420,14 +422,46 @@ impl Shard {
         slot
     }
 
-    /// How busy the thread is, 0 to 1: beyond 0.85 no further conference is convened.
-    pub fn note_load(&mut self, busy: f32) {
-        self.busy = busy;
+    /// How busy the thread is, 0 to 1, and how many packets it moves in a second, in and out: from
+    /// that it follows whether there is room for another conference.
+    pub fn note_load(&mut self, busy: f32, packets_per_s: f32) {
+        self.load.note(busy, packets_per_s);
+    }
+
+    /// The share of its time that the thread uses, 0 to 1, as it has been for some time.
+    pub fn busy(&self) -> f32 {
+        self.load.busy()
+    }
+
+    /// A packet of this leg comes soon.
+    pub fn prefetch(&self, slot: PortSlot) {
+        self.legs.prefetch(slot);
+    }
+
+    /// It comes sooner.
+    pub fn prefetch_bridge(&self, slot: PortSlot) {
+        if let Some((bridge, seat)) = self.bridge_of(slot) {
+            bridge.prefetch(seat);
+        }
+    }
+
+    /// It comes next: which leg hears it.
+    pub fn prefetch_ear(&self, slot: PortSlot) -> Option<PortSlot> {
+        let (bridge, seat) = self.bridge_of(slot)?;
+        let (_, ear) = bridge.counterpart(seat)?;
+        self.legs.prefetch_ear(ear);
+        Some(ear)
+    }
+
+    fn bridge_of(&self, slot: PortSlot) -> Option<(&Bridge, Seat)> {
+        let (place, seat) = self.legs.at(slot)?.place?;
+        Some((self.bridges.get(place)?.as_deref()?, seat))
     }
 
     /// What was counted since the last call.
     pub fn stats(&mut self) -> ShardStats {
         self.stats.rtp_out = std::mem::take(&mut self.outbox.rtp_sent);
+        self.stats.encoded = std::mem::take(&mut self.payload.encoded);
         std::mem::take(&mut self.stats)
     }
 
@@ -437,6 +471,9 @@ impl Shard {
             return;
         };
         bridge.plan(&mut self.legs);
+        let listens = bridge.convened && !bridge.lays_over();
+        self.load.listens(bridge.listens, listens);
+        bridge.listens = listens;
         let what = Turned::Bridge(place);
         match (bridge.wheel_slot, bridge.turns(&self.legs)) {
             (None, true) => bridge.wheel_slot = Some(self.wheel.join(now, what)),

@@ -28,6 +28,8 @@ pub struct Payload {
     pub length: usize,
     /// How long it lasts, in units of the RTP clock.
     pub units: u32,
+    /// How often it was made anew.
+    pub encoded: u64,
 }
 
 impl Payload {
@@ -36,6 +38,7 @@ impl Payload {
             bytes: [0; MAX_PAYLOAD],
             length: 0,
             units: 0,
+            encoded: 0,
         }
     }
 
@@ -99,6 +102,7 @@ impl Voice {
         payload.length = self.encoder.encode(samples, &mut payload.bytes);
         payload.units = (self.packet_ms as u32) * (self.codec.clock_hz() / 1_000);
         if payload.length > 0 {
+            payload.encoded += 1;
             send(payload);
         }
     }

@@ -154,6 +154,20 @@ impl MediaIo for Engine {
         }
     }
 
+    fn upcoming(&self, after: usize) -> Option<PortSlot> {
+        match &self.io {
+            Running::Epoll(epoll) => epoll.upcoming(after),
+            Running::IoUring(uring) => uring.upcoming(after),
+        }
+    }
+
+    fn prefetch(&self, slot: PortSlot) {
+        match &self.io {
+            Running::Epoll(epoll) => epoll.prefetch(slot),
+            Running::IoUring(uring) => uring.prefetch(slot),
+        }
+    }
+
     fn sockets(&mut self, slot: PortSlot) -> Option<&mut SocketPair> {
         self.running().sockets(slot)
     }

@@ -20,6 +20,7 @@ use crate::edge::clock;
 use crate::edge::rtp::socket::SocketPair;
 use crate::edge::rtp::wake::Wake;
 use crate::edge::rtp::{Datagram, MediaIo, Wait};
+use crate::media::prefetch::prefetch;
 use crate::media::shard::{Channel, PortSlot};
 
 /// Sockets reported by one call.
@@ -159,6 +160,18 @@ impl MediaIo for EpollIo {
             source,
             bytes: &mut self.buffer[..length],
         })
+    }
+
+    fn upcoming(&self, after: usize) -> Option<PortSlot> {
+        let reported = &self.reported[..self.ready];
+        let key = *reported.get(self.next + after)?;
+        (key != WAKE).then(|| named_by(key).0)
+    }
+
+    fn prefetch(&self, slot: PortSlot) {
+        if let Some(sockets) = self.sockets.get(slot.index()) {
+            prefetch(sockets);
+        }
     }
 
     fn sockets(&mut self, slot: PortSlot) -> Option<&mut SocketPair> {

@@ -7,6 +7,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use crate::media::prefetch::prefetch;
 use crate::media::shard::PortSlot;
 
 /// Less than the silence after which another source is listened to, by more than the time between
@@ -44,6 +45,13 @@ impl Peers {
         let heard = now;
         let before = self.by_slot[slot.index()].replace(Peer { address, heard });
         self.connected += usize::from(before.is_none());
+    }
+
+    /// A packet of this leg comes soon.
+    pub fn prefetch(&self, slot: PortSlot) {
+        if let Some(peer) = self.by_slot.get(slot.index()) {
+            prefetch(peer);
+        }
     }
 
     /// Forgets the peer; whether there was one.

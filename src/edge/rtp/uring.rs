@@ -4,10 +4,14 @@
 //! The kernel's part of the work is done when the thread enters the ring and at no other time
 //! (`DEFER_TASKRUN`), so that a thread that ticks is not woken by packets. Needs Linux 6.1.
 //!
+//! Sockets are in the ring's own table of files, so that no packet has to look them up among the
+//! process's and count who uses them; those for which it has no room are named by their numbers.
+//!
 //! A send is done when the entry into the ring returns: it never waits (`MSG_DONTWAIT`), so its
 //! bytes need to live no longer, and only its failure is told.
 
 mod buffers;
+mod files;
 mod outgoing;
 
 use std::collections::VecDeque;
@@ -19,15 +23,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use io_uring::squeue::Flags;
-use io_uring::types::{Fd, SubmitArgs, Timespec};
+use io_uring::types::{Fd, Fixed, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use crate::edge::clock;
 use crate::edge::rtp::socket::SocketPair;
 use crate::edge::rtp::uring::buffers::Buffers;
+use crate::edge::rtp::uring::files::Files;
 use crate::edge::rtp::uring::outgoing::{Outgoing, PACKETS};
 use crate::edge::rtp::wake::Wake;
 use crate::edge::rtp::{Datagram, MediaIo, Wait};
+use crate::media::prefetch::prefetch;
 use crate::media::shard::{Channel, PortSlot};
 
 /// Completions that the kernel keeps for us; what comes beyond, it keeps in a list.
@@ -64,6 +70,7 @@ pub struct UringIo {
     outgoing: Outgoing,
     wake: Arc<Wake>,
     legs: Vec<Option<Leg>>,
+    files: Files,
     /// Completions that were fetched.
     seen: VecDeque<cqueue::Entry>,
     /// The buffer of the datagram that was handed out last.
@@ -79,10 +86,27 @@ pub struct UringIo {
 
 struct Leg {
     sockets: SocketPair,
+    /// They are in the ring's table.
+    fixed: bool,
     /// Whether the receive of RTP, of RTCP stands.
     armed: [bool; 2],
     /// No receive is to be armed.
     paused: bool,
+}
+
+/// How an entry names a socket.
+enum Name {
+    Fixed(Fixed),
+    Number(Fd),
+}
+
+impl Leg {
+    fn name(&self, slot: PortSlot, channel: Channel) -> Name {
+        match self.fixed {
+            true => Name::Fixed(files::place(slot, channel)),
+            false => Name::Number(Fd(self.sockets.fd(channel).as_raw_fd())),
+        }
+    }
 }
 
 struct Current {
@@ -111,6 +135,7 @@ impl UringIo {
             return Err(io::ErrorKind::Unsupported.into());
         }
         let buffers = Buffers::register(&ring.submitter(), GROUP)?;
+        let files = Files::register(&ring.submitter());
         // SAFETY: null pointers and zero lengths are a message of nothing.
         let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
         message.msg_namelen = NAME as u32;
@@ -121,6 +146,7 @@ impl UringIo {
             outgoing: Outgoing::new(),
             wake,
             legs: Vec::new(),
+            files,
             seen: VecDeque::new(),
             lent: None,
             current: None,
@@ -353,8 +379,11 @@ impl UringIo {
                         continue;
                     };
                     leg.armed[kind as usize] = true;
-                    let fd = Fd(leg.sockets.fd(channel).as_raw_fd());
-                    opcode::RecvMsgMulti::new(fd, message, GROUP).build()
+                    match leg.name(slot, channel) {
+                        Name::Fixed(place) => opcode::RecvMsgMulti::new(place, message, GROUP),
+                        Name::Number(fd) => opcode::RecvMsgMulti::new(fd, message, GROUP),
+                    }
+                    .build()
                 }
             };
             self.push(entry.user_data(key));
@@ -392,11 +421,13 @@ impl UringIo {
 
 impl MediaIo for UringIo {
     fn open(&mut self, slot: PortSlot, sockets: SocketPair) -> io::Result<()> {
+        let fixed = self.is_enabled() && self.files.put(&self.ring.submitter(), slot, &sockets);
         if self.legs.len() <= slot.index() {
             self.legs.resize_with(slot.index() + 1, || None);
         }
         self.legs[slot.index()] = Some(Leg {
             sockets,
+            fixed,
             armed: [false; 2],
             paused: false,
         });
@@ -446,6 +477,9 @@ impl MediaIo for UringIo {
         // What is queued names the socket by its number, which may soon be another's.
         self.submit();
         let leg = self.legs.get_mut(slot.index())?.take()?;
+        if leg.fixed && self.broken.is_none() {
+            self.files.clear(&self.ring.submitter(), slot);
+        }
         Some(leg.sockets)
     }
 
@@ -468,6 +502,17 @@ impl MediaIo for UringIo {
         self.current()
     }
 
+    fn upcoming(&self, after: usize) -> Option<PortSlot> {
+        let (kind, slot) = split(self.seen.get(after)?.user_data());
+        (kind == RTP).then_some(slot)
+    }
+
+    fn prefetch(&self, slot: PortSlot) {
+        if let Some(leg) = self.legs.get(slot.index()) {
+            prefetch(leg);
+        }
+    }
+
     fn sockets(&mut self, slot: PortSlot) -> Option<&mut SocketPair> {
         Some(&mut self.leg(slot)?.sockets)
     }
@@ -483,10 +528,12 @@ impl MediaIo for UringIo {
             self.unsent += u64::from(channel == Channel::Rtp);
             return;
         }
-        let fd = Fd(leg.sockets.fd(channel).as_raw_fd());
-        let data = self.outgoing.keep(bytes);
-        let mut send = opcode::Send::new(fd, data, bytes.len() as u32)
-            .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
+        let (data, length) = (self.outgoing.keep(bytes), bytes.len() as u32);
+        let mut send = match leg.name(slot, channel) {
+            Name::Fixed(place) => opcode::Send::new(place, data, length),
+            Name::Number(fd) => opcode::Send::new(fd, data, length),
+        }
+        .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL);
         if !leg.sockets.leads_to(channel, to) {
             let address = self.outgoing.keep_address(to);
             send = send

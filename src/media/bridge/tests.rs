@@ -317,6 +317,36 @@ fn two_who_hear_the_same_are_sent_the_same_until_one_of_them_hears_more() {
 }
 
 #[test]
+fn each_mix_is_encoded_once_for_all_who_hear_it() {
+    for codec in [Codec::Pcmu, Codec::Opus] {
+        let mut world = World::monitored([Codec::Pcmu, Codec::Pcmu, codec]);
+        let mut ears = vec![COACH];
+        for _ in 0..2 {
+            let ear = world.open(codec);
+            world.seat(ear, seat(ear));
+            ears.push(ear);
+        }
+        let mut pairs = vec![(USER, PUPIL), (PUPIL, USER)];
+        pairs.extend(ears.iter().flat_map(|ear| [(*ear, USER), (*ear, PUPIL)]));
+
+        for mixes in [1, 2] {
+            world.rules(&pairs);
+            world.run(500);
+            world.forget();
+            world.shard.stats();
+            world.run(1_000);
+
+            assert_eq!(world.shard.stats().encoded, mixes * 50, "{codec:?}");
+            for ear in &ears {
+                assert_eq!(world.phones[*ear].received.len(), 50);
+            }
+            // From now on the last of them hears one party alone.
+            pairs.pop();
+        }
+    }
+}
+
+#[test]
 fn a_thread_that_stood_still_for_a_moment_breaks_no_stream() {
     for (role, stops) in [
         (World::monitor as fn(&mut World), [30, 90, 150]),

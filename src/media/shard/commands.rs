@@ -9,7 +9,7 @@ use crate::media::dtmf::Digit;
 use crate::media::matrix::Seat;
 use crate::media::outbox::PortSlot;
 use crate::media::player::Player;
-use crate::media::shard::{BUSY, Shard};
+use crate::media::shard::Shard;
 use crate::media::wheel::Turned;
 use crate::wire::rtcp::Staying;
 
@@ -168,6 +168,7 @@ impl Shard {
         if let Some(slot) = bridge.wheel_slot {
             self.wheel.leave(slot, Turned::Bridge(place));
         }
+        self.load.listens(bridge.listens, false);
         for (_, slot) in bridge.seated() {
             if let Some(leg) = self.legs.at_mut(slot) {
                 leg.place = None;
@@ -258,10 +259,10 @@ impl Shard {
             return;
         };
         if !bridge.convened {
-            let admitted = match self.busy > BUSY {
-                true => Err(ConveneRefusal::Admission),
-                false => bridge.admits_conference(&self.legs),
-            };
+            let admitted = bridge.admits_conference(&self.legs).and_then(|()| {
+                let room = self.load.admit(bridge.dearness(&self.legs));
+                room.then_some(()).ok_or(ConveneRefusal::Admission)
+            });
             if let Err(cause) = admitted {
                 self.events
                     .push_back(Event::ConveneRefused { bridge: id, cause });

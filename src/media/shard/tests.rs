@@ -193,9 +193,9 @@ fn a_conference_is_refused_when_the_thread_is_busy_or_a_party_cannot_be_decoded(
         })
     };
     let mut world = World::talking(G711);
-    world.shard.note_load(0.9);
+    world.shard.note_load(0.9, 200_000.0);
     assert_eq!(refusal(&mut world), Some(ConveneRefusal::Admission));
-    world.shard.note_load(0.5);
+    world.shard.note_load(0.5, 100_000.0);
     assert_eq!(refusal(&mut world), None);
 
     let mut relayed = World::talking([Codec::Opaque, Codec::Opaque, Codec::Pcmu]);
