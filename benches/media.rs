@@ -45,7 +45,7 @@ use sottovoce::edge::rtp::engine::{self, EngineKind};
 
 use crate::exchange::Exchange;
 use crate::fleet::{AGENT, CUSTOMER};
-use crate::phone::Expected;
+use crate::phone::{Expected, FAULTS};
 use crate::rows::{Quantiles, Row};
 
 /// After the last call is up, before the measuring begins.
@@ -61,6 +61,9 @@ const ROLE_CALLS: usize = 500;
 const ROLE_CHANGES: usize = 400;
 /// Keys of a role change take this long to be pressed.
 const KEYS: Duration = Duration::from_millis(600);
+/// Supervisors dial in in crowds of so many; those who are let in are on their calls within this.
+const JOINING: usize = 25;
+const JOINED: Duration = Duration::from_millis(600);
 /// Media alone is measured with so many calls.
 const PLANE_CALLS: usize = 1_000;
 
@@ -210,6 +213,9 @@ fn measure(
         floors,
         exchange: Exchange::new(service.sip)?,
         service,
+        begun: 0,
+        faults_before: [0; 4],
+        faults: BTreeMap::new(),
     };
 
     println!();
@@ -220,32 +226,61 @@ fn measure(
     let mut rows = Vec::new();
     let mut roles = Value::Null;
     let mut kib_per_call = Vec::new();
+    let mut shortfalls = Vec::new();
     let few = meter::read(&bench.service)?;
     for &calls in &args.calls {
         bench.grow_to(calls)?;
+        let carried = bench.exchange.calls();
+        if carried < calls {
+            shortfalls.push(format!(
+                "{calls} calls: one core carries {carried}, the rest were refused (503); more is left out"
+            ));
+        }
+        if rows.iter().any(|row: &Row| row.calls == carried) {
+            break;
+        }
         rows.push(bench.row()?);
         let plain = meter::read(&bench.service)?;
         let grown = plain.resident_kib as f64 - few.resident_kib as f64;
         if rows.iter().all(|row| row.supervised == 0) {
-            kib_per_call.push(json!({"calls": calls, "kib": grown / (calls - FEW_CALLS) as f64}));
+            kib_per_call
+                .push(json!({"calls": carried, "kib": grown / (carried - FEW_CALLS) as f64}));
+        }
+        if carried < calls {
+            break;
         }
         for supervised in supervised_of(args, calls) {
             bench.supervise(supervised)?;
+            let admitted = bench.exchange.supervised();
+            if admitted < supervised {
+                shortfalls.push(format!(
+                    "{calls} calls, {supervised} supervised: {admitted} were let in, the rest refused (9011)"
+                ));
+            }
             rows.push(bench.row()?);
+            if admitted < supervised {
+                break;
+            }
         }
         if calls == ROLE_CALLS || args.calls == [calls] {
             roles = bench.change_roles()?;
         }
-        bench.exchange.leave()?;
+        bench.exchange.leave(0)?;
         bench.exchange.run_for(GRACE);
+        bench.note("supervisors leaving");
     }
+    bench.note("between");
     let broken = bench.broken();
+    let most = bench.exchange.calls();
     let talking = bench.exchange.talking();
     bench.exchange.hang_up()?;
     bench.service.stop()?;
     std::fs::remove_dir_all(&dir)?;
 
     rows::print(&rows);
+    for shortfall in &shortfalls {
+        println!("{shortfall}");
+    }
     println!(
         "nearly idle ({FEW_CALLS} calls): added delay p50 {:.2} ms, p99 {:.2} ms, max {:.2} ms",
         f64::from(idle.through.p50_us) / 1e3,
@@ -268,6 +303,9 @@ fn measure(
     );
     println!("role changes: {roles}");
     println!("towards the parties, from the first call to the last: {broken} packets out of line");
+    for (when, faults) in &bench.faults {
+        println!("  {when}: {}", named(faults));
+    }
     let good = broken == 0 && talking == (most, 0) && rows.iter().chain([&idle]).all(Row::is_clean);
     let value = json!({
         "rows": rows.iter().map(Row::to_json).collect::<Vec<_>>(),
@@ -275,10 +313,21 @@ fn measure(
         "media_bytes_per_call": plane_bytes,
         "kib_per_call": kib_per_call,
         "role_changes": roles,
+        "not_carried": shortfalls,
         "out_of_line": broken,
+        "out_of_line_when": bench.faults.iter().map(|(when, faults)| json!({"when": when, "what": named(faults)})).collect::<Vec<_>>(),
         "clean": good,
     });
     Ok((value, good))
+}
+
+fn named(faults: &[u64; 4]) -> String {
+    let named = faults.iter().zip(FAULTS);
+    let named = named.filter(|(count, _)| **count > 0);
+    let named: Vec<String> = named
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    named.join(", ")
 }
 
 struct Bench<'a> {
@@ -286,28 +335,46 @@ struct Bench<'a> {
     floors: &'a BTreeMap<usize, f64>,
     exchange: Exchange,
     service: Service,
+    /// Phones whose streams both ways have begun, and are to run on unbroken.
+    begun: usize,
+    faults_before: [u64; 4],
+    /// What broke, by what went on meanwhile.
+    faults: BTreeMap<&'static str, [u64; 4]>,
 }
 
 impl Bench<'_> {
     fn grow_to(&mut self, calls: usize) -> anyhow::Result<()> {
         let before = self.exchange.calls();
+        self.begun = 3 * before;
         self.exchange.grow_to(calls).context("setting calls up")?;
         self.exchange.run_for(SETTLE);
+        self.note("calls coming");
         // Until both parties are there, a stream begins and pauses as it may.
         for phone in &mut self.exchange.fleet.phones[3 * before..] {
             phone.ear.begin();
         }
+        self.begun = self.exchange.fleet.phones.len();
         Ok(())
     }
 
-    /// Supervisors join until there are so many, and all of them coach.
+    /// Supervisors join until there are so many or no more are let in, and all of them coach.
     fn supervise(&mut self, supervised: usize) -> anyhow::Result<()> {
-        let joined = self
-            .exchange
-            .supervise(supervised)
-            .context("supervisors joining")?;
+        let first = self.exchange.supervised();
+        for before in (first..supervised).step_by(JOINING) {
+            let after = supervised.min(before + JOINING);
+            self.exchange
+                .supervise(after)
+                .context("supervisors joining")?;
+            self.exchange.run_for(JOINED);
+            if meter::read(&self.service)?.sessions < after {
+                // Which of these were refused is told to their ears alone.
+                self.exchange.leave(before)?;
+                break;
+            }
+        }
         self.exchange.run_for(SETTLE);
-        for (turn, call) in joined.enumerate() {
+        self.note("supervisors joining");
+        for (turn, call) in (first..self.exchange.supervised()).enumerate() {
             self.exchange.press(call, "4#");
             self.exchange.coach(call, true);
             if turn % 20 == 19 {
@@ -315,6 +382,7 @@ impl Bench<'_> {
             }
         }
         self.exchange.run_for(KEYS + SETTLE);
+        self.note("beginning to coach");
         Ok(())
     }
 
@@ -346,7 +414,7 @@ impl Bench<'_> {
         self.exchange.run_for(GRACE);
 
         let (mut lost, mut heard) = (
-            self.mixed().1 - mixed_before.1,
+            self.mixed().1.saturating_sub(mixed_before.1),
             self.mixed().0 - mixed_before.0,
         );
         for phone in &self.exchange.fleet.phones {
@@ -359,6 +427,7 @@ impl Bench<'_> {
         self.exchange.fleet.begin_delays()?;
         self.exchange.run_for(DELAYS);
         let measured = self.exchange.fleet.end_delays()?;
+        self.note("measuring");
         let mut row = Row {
             calls,
             supervised,
@@ -404,6 +473,7 @@ impl Bench<'_> {
             self.exchange.run_for(Duration::from_millis(20));
         }
         self.exchange.run_for(KEYS + SETTLE);
+        self.note("changing roles");
         let after = meter::read(&self.service)?;
         let (p50, count) = meter::role_changes(&before, &after, 0.5);
         let (p99, _) = meter::role_changes(&before, &after, 0.99);
@@ -419,9 +489,29 @@ impl Bench<'_> {
 
     /// Packets towards the parties that did not follow on the one before.
     fn broken(&self) -> u64 {
-        let parties = self.exchange.fleet.phones.iter();
+        self.broken_by().iter().sum()
+    }
+
+    fn broken_by(&self) -> [u64; 4] {
+        let parties = self.exchange.fleet.phones.iter().take(self.begun);
         let parties = parties.filter(|phone| [CUSTOMER, AGENT].contains(&(phone.index % 3)));
-        parties.map(|phone| phone.ear.broken()).sum()
+        parties.fold([0; 4], |mut all, phone| {
+            for (all, one) in all.iter_mut().zip(phone.ear.faults()) {
+                *all += one;
+            }
+            all
+        })
+    }
+
+    /// What has broken since the last note broke while this went on.
+    fn note(&mut self, when: &'static str) {
+        let faults = self.broken_by();
+        for ((kind, now), before) in (0..).zip(faults).zip(self.faults_before) {
+            if now > before {
+                self.faults.entry(when).or_default()[kind] += now - before;
+            }
+        }
+        self.faults_before = faults;
     }
 
     /// Packets that mixed ears heard, and numbers that were left out.

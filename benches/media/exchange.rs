@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -15,6 +14,9 @@ use crate::stage::{self, FIRST_EXTENSION, PHONES_PORT, SIDES, SUPERVISING_NUMBER
 
 /// Calls that are being set up at the same time.
 const AT_ONCE: usize = 8;
+/// A service that is full is asked again after this, and for so long in all.
+const ASK_AGAIN: Duration = Duration::from_millis(250);
+const PATIENCE: Duration = Duration::from_secs(5);
 /// How long all of them may take for it.
 const LIMIT: Duration = Duration::from_secs(180);
 
@@ -63,7 +65,7 @@ impl Exchange {
         self.supervisors.iter().flatten().count()
     }
 
-    /// Places calls until there are so many.
+    /// Places calls until there are so many, or until the service takes no more.
     pub fn grow_to(&mut self, calls: usize) -> anyhow::Result<()> {
         let first = self.calls();
         for call in first..calls {
@@ -84,12 +86,31 @@ impl Exchange {
             self.customers.push(dialog);
             self.supervisors.push(None);
         }
-        self.place((first..calls).map(Key::Customer).collect())
+        let refused = self.place((first..calls).map(Key::Customer).collect())?;
+        let number = |key: &Key| match key {
+            Key::Customer(call) | Key::Supervisor(call) => *call,
+        };
+        match refused.iter().map(number).min() {
+            Some(fewer) => self.shrink_to(fewer),
+            None => Ok(()),
+        }
     }
 
-    /// Lets supervisors dial in to the first calls until so many are supervised. They hear, and
-    /// press nothing.
-    pub fn supervise(&mut self, calls: usize) -> anyhow::Result<Range<usize>> {
+    /// Ends the last calls, so that there are so many.
+    fn shrink_to(&mut self, calls: usize) -> anyhow::Result<()> {
+        let last: Vec<Key> = (calls..self.calls()).map(Key::Customer).collect();
+        self.end(&last)?;
+        for dialog in self.customers.drain(calls..) {
+            self.by_call_id.remove(&dialog.call_id());
+        }
+        self.supervisors.truncate(calls);
+        self.fleet.truncate(3 * calls);
+        Ok(())
+    }
+
+    /// Lets supervisors dial in to the first calls until so many are supervised, or until the service
+    /// takes no more. They hear, and press nothing.
+    pub fn supervise(&mut self, calls: usize) -> anyhow::Result<()> {
         let first = self.supervised();
         for call in first..calls {
             let phone = stage::supervisor_phone(call);
@@ -103,8 +124,19 @@ impl Exchange {
                 .insert(dialog.call_id(), Key::Supervisor(call));
             self.supervisors[call] = Some(dialog);
         }
-        self.place((first..calls).map(Key::Supervisor).collect())?;
-        Ok(first..calls)
+        for refused in self.place((first..calls).map(Key::Supervisor).collect())? {
+            if let Key::Supervisor(call) = refused {
+                self.forget_supervisor(call);
+            }
+        }
+        Ok(())
+    }
+
+    fn forget_supervisor(&mut self, call: usize) {
+        if let Some(dialog) = self.supervisors[call].take() {
+            self.by_call_id.remove(&dialog.call_id());
+        }
+        self.fleet.disconnect(3 * call + SUPERVISOR);
     }
 
     /// A supervisor of these calls presses keys.
@@ -121,22 +153,20 @@ impl Exchange {
         };
     }
 
-    /// All supervisors hang up.
-    pub fn leave(&mut self) -> anyhow::Result<()> {
-        let supervised = self.supervised();
-        let all: Vec<Key> = (0..supervised).map(Key::Supervisor).collect();
-        self.end(&all)?;
-        for call in 0..supervised {
-            if let Some(dialog) = self.supervisors[call].take() {
-                self.by_call_id.remove(&dialog.call_id());
-            }
-            self.fleet.disconnect(3 * call + SUPERVISOR);
+    /// All supervisors but those of the first calls hang up.
+    pub fn leave(&mut self, but: usize) -> anyhow::Result<()> {
+        let there = |call: &usize| self.supervisors[*call].is_some();
+        let last: Vec<usize> = (but..self.calls()).filter(there).collect();
+        let keys: Vec<Key> = last.iter().copied().map(Key::Supervisor).collect();
+        self.end(&keys)?;
+        for call in last {
+            self.forget_supervisor(call);
         }
         Ok(())
     }
 
     pub fn hang_up(&mut self) -> anyhow::Result<()> {
-        self.leave()?;
+        self.leave(0)?;
         let all: Vec<Key> = (0..self.calls()).map(Key::Customer).collect();
         self.end(&all)
     }
@@ -195,8 +225,11 @@ impl Exchange {
         Ok(())
     }
 
-    fn place(&mut self, mut waiting: Vec<Key>) -> anyhow::Result<()> {
+    /// Yields those that the service refused to take.
+    fn place(&mut self, mut waiting: Vec<Key>) -> anyhow::Result<Vec<Key>> {
         let limit = Instant::now() + LIMIT;
+        let mut again_at = Instant::now();
+        let mut refused_since: Option<Instant> = None;
         let mut calling: Vec<Key> = Vec::new();
         waiting.reverse();
         loop {
@@ -208,14 +241,21 @@ impl Exchange {
                     Some(State::Refused(503)) => {
                         self.renew(key)?;
                         waiting.push(key);
+                        refused_since.get_or_insert(Instant::now());
+                        again_at = Instant::now() + ASK_AGAIN;
                     }
                     Some(State::Refused(status)) => bail!("{key:?} was refused with {status}"),
                     Some(State::Over) | None => bail!("{key:?} ended while others were set up"),
-                    Some(State::Idle | State::Talking | State::Leaving) => {}
+                    Some(State::Talking) => refused_since = None,
+                    Some(State::Idle | State::Leaving) => {}
                 }
             }
             calling = left;
+            if calling.is_empty() && refused_since.is_some_and(|since| since.elapsed() > PATIENCE) {
+                return Ok(waiting);
+            }
             while calling.len() < AT_ONCE
+                && Instant::now() >= again_at
                 && let Some(next) = waiting.pop()
             {
                 let phone = self.by_key(next).map(|dialog| dialog.stream);
@@ -226,8 +266,8 @@ impl Exchange {
                 }
                 calling.push(next);
             }
-            if calling.is_empty() {
-                return Ok(());
+            if calling.is_empty() && waiting.is_empty() {
+                return Ok(Vec::new());
             }
             ensure!(
                 Instant::now() < limit,

@@ -108,6 +108,17 @@ impl Fleet {
         self.by_port[usize::from(remote.port())] = Some(phone);
     }
 
+    /// Forgets the last phones.
+    pub fn truncate(&mut self, phones: usize) {
+        for phone in phones..self.phones.len() {
+            self.disconnect(phone);
+        }
+        self.phones.truncate(phones);
+        for turn in &mut self.turns {
+            turn.retain(|phone| *phone < phones);
+        }
+    }
+
     pub fn disconnect(&mut self, phone: usize) {
         if let Some(remote) = self.phones[phone].remote.take() {
             self.by_port[usize::from(remote.port())] = None;

@@ -13,6 +13,8 @@ pub struct Reading {
     pub cpu: Duration,
     pub packets_in: f64,
     pub packets_out: f64,
+    /// Supervisors on calls.
+    pub sessions: usize,
     /// Role changes that took up to so many seconds.
     pub role_changes: Vec<(f64, f64)>,
     pub resident_kib: u64,
@@ -31,7 +33,12 @@ pub fn read(service: &Service) -> anyhow::Result<Reading> {
         let bound = bound.parse().unwrap_or(f64::INFINITY);
         Some((bound, count.trim().parse().ok()?))
     });
+    let sessions = text.lines().filter_map(|line| {
+        let (_, count) = line.strip_prefix("sottovoce_sessions{")?.split_once('}')?;
+        count.trim().parse::<usize>().ok()
+    });
     Ok(Reading {
+        sessions: sessions.sum(),
         role_changes: buckets.collect(),
         packets_in: value("sottovoce_rtp_packets_total{direction=\"in\"}"),
         packets_out: value("sottovoce_rtp_packets_total{direction=\"out\"}"),

@@ -47,6 +47,9 @@ pub struct Phone {
     pub ear: Ear,
 }
 
+/// How a packet can fail to follow on the one before.
+pub const FAULTS: [&str; 4] = ["left out", "disordered", "another SSRC", "out of time"];
+
 /// What came since the call began.
 #[derive(Clone, Debug, Default)]
 pub struct Ear {
@@ -218,9 +221,9 @@ impl Ear {
         };
     }
 
-    /// Packets that did not follow on the one before.
-    pub fn broken(&self) -> u64 {
-        self.gaps + self.disordered + self.renamed + self.jumped
+    /// Packets that did not follow on the one before, by [`FAULTS`].
+    pub fn faults(&self) -> [u64; 4] {
+        [self.gaps, self.disordered, self.renamed, self.jumped]
     }
 
     /// From which of the speaker's packets on every one is looked for, and for how many.
@@ -250,7 +253,12 @@ impl Ear {
         let (timestamp, ssrc) = (word(4), word(8));
         self.received += 1;
         if let Some((last_ssrc, last, last_timestamp)) = self.last {
-            self.renamed += u64::from(ssrc != last_ssrc);
+            if ssrc != last_ssrc {
+                // Another stream: its numbers have nothing to do with those before.
+                self.renamed += 1;
+                self.last = Some((ssrc, sequence, timestamp));
+                return true;
+            }
             match sequence.wrapping_sub(last) {
                 1 => {
                     let step = timestamp.wrapping_sub(last_timestamp);

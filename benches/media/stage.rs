@@ -24,6 +24,7 @@ pub fn setup(dir: &Path, engine: EngineKind, calls: usize) -> Setup {
         trunks: trunks(),
         people: people(calls),
         rtp_ports: Some("10000-32767".to_owned()),
+        ends_with_us: true,
         ..Setup::default()
     }
     .line("rtp", "threads = 1")

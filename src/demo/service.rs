@@ -5,11 +5,13 @@ use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
+use rustix::process::{Signal, set_parent_process_death_signal};
 
 /// Where the service listens.
 pub const SERVICE_IP: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -40,6 +42,8 @@ pub struct Setup {
     pub http_port: Option<u16>,
     /// `"24000-24199"`; a free stretch of 400 ports when absent.
     pub rtp_ports: Option<String>,
+    /// It ends with the thread that starts it, however that ends.
+    pub ends_with_us: bool,
 }
 
 impl Setup {
@@ -103,6 +107,12 @@ impl Service {
             Some(fault) => command.env("SOTTOVOCE_FAULT", fault),
             None => command.env_remove("SOTTOVOCE_FAULT"),
         };
+        if setup.ends_with_us {
+            // SAFETY: between fork and exec it makes one system call and nothing else.
+            unsafe {
+                command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::TERM))?));
+            }
+        }
         let child = command
             .spawn()
             .with_context(|| format!("starting {}", exe.display()))?;
