@@ -35,7 +35,7 @@
     try { value = text ? JSON.parse(text) : {}; } catch { value = { text }; }
     if (!answer.ok) {
       const said = words(`code_${value.code}`) || words(`error_${value.error}`) || value.text || words('failed');
-      throw Object.assign(new Error(value.code ? `${value.code}: ${said}` : said), { status: answer.status, code: value.code });
+      throw Object.assign(new Error(value.code ? `${value.code}: ${said}` : said), { status: answer.status, code: value.code, field: /^[^:]*(?=:)/.exec(value.text)?.[0] });
     }
     return value;
   }
@@ -127,6 +127,18 @@
     }
   }
 
+  // Times as the reader's own clock shows them, and the zone of that clock.
+  function localTimes() {
+    const { lang } = document.documentElement;
+    const format = new Intl.DateTimeFormat(lang, { dateStyle: 'short', timeStyle: 'medium' });
+    for (const time of $$('time[data-local]')) {
+      const text = format.format(new Date(time.dateTime));
+      if (time.textContent !== text) time.textContent = text;
+    }
+    const zone = $('[data-zone]');
+    if (zone) zone.textContent = fill(zone.dataset.zone, { zone: format.resolvedOptions().timeZone });
+  }
+
   let before = seen();
 
   // What there is to say on this page, by element.
@@ -150,6 +162,8 @@
 
   function settle() {
     for (const note of $$('[data-note]')) note.hidden = dismissed.has(note.dataset.note);
+    search();
+    localTimes();
     showRowErrors();
     tick();
     tellChanges();
@@ -174,7 +188,9 @@
       const answer = await fetch(location.pathname + location.search, { headers });
       if (answer.redirected && new URL(answer.url).pathname === '/sign-in') return location.assign('/sign-in');
       if (!answer.ok) return;
+      connection.answers = true;
       const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
+      const focused = document.activeElement;
       const partial = rows && fresh.getElementById('rows');
       for (const region of $$('[data-live]')) {
         const wanted = fresh.getElementById(region.id);
@@ -184,9 +200,16 @@
         else morph(region, wanted);
       }
       if (!$('#rows') !== !fresh.getElementById('rows') && rows) { whole = true; askAgain = true; }
+      connection.draining = fresh.getElementById('live')?.dataset.service === 'draining';
+      connection.at = Date.now();
+      showConnection();
       settle();
+      // What had the focus went: the page has it, so that Tab leads on from there.
+      if (focused !== document.body && !focused?.isConnected) $('#main').focus({ preventScroll: true });
     } catch {
       // The next event, or the next beat, asks again.
+      connection.answers = false;
+      showConnection();
     } finally {
       asking = false;
       if (askAgain) { askAgain = false; soon(); }
@@ -220,17 +243,31 @@
   const EVENTS = ['call.started', 'call.changed', 'call.ended', 'session.started', 'session.role', 'session.ended',
     'help.requested', 'help.accepted', 'help.closed', 'help.cancelled', 'agent.on_call', 'agent.presence', 'reset'];
 
+  // Whether events come, whether pages do, and of when what is shown is.
+  const connection = { events: null, answers: true, draining: $('#live')?.dataset.service === 'draining', at: Date.now(), lost: false };
+  addEventListener('pagehide', () => { connection.left = true; });
+  addEventListener('pageshow', () => { connection.left = false; });
+
+  function showConnection() {
+    const strip = $('#lost');
+    const light = $('#live');
+    if (!strip || connection.left) return;
+    connection.lost = connection.events === false || !connection.answers;
+    const state = connection.lost ? 'off' : connection.draining ? 'draining' : connection.events ? 'on' : '';
+    if (light.dataset.state !== state) light.dataset.state = state;
+    const word = light.dataset[state] ?? '';
+    if (light.firstElementChild.textContent !== word) light.firstElementChild.textContent = word;
+    const time = new Date(connection.at).toLocaleTimeString(document.documentElement.lang);
+    const text = connection.lost ? fill(strip.dataset.lost, { time }) : connection.draining ? strip.dataset.draining : '';
+    strip.hidden = !text;
+    if ($('b', strip).textContent !== text) $('b', strip).textContent = text;
+  }
+
   function connect() {
     // Administrators are told of no calls.
     if (!['supervisor', 'agent'].includes(document.body.dataset.kind)) return;
     const stream = new EventSource('/api/v1/events');
-    const light = $('#live');
-    const show = (on) => {
-      if (!light) return;
-      light.dataset.state = on ? 'on' : 'off';
-      const text = on ? light.dataset.on : light.dataset.off;
-      if (light.firstElementChild.textContent !== text) light.firstElementChild.textContent = text;
-    };
+    const show = (on) => { connection.events = on; showConnection(); };
     stream.onopen = () => { show(true); everything(); };
     stream.onerror = () => {
       show(false);
@@ -267,6 +304,8 @@
   }
 
   function tick() {
+    // What is not known to go on is not counted on.
+    if (connection.lost) return;
     const now = Date.now() + skew;
     for (const time of $$('time[data-since]')) {
       const since = Date.parse(time.dataset.since);
@@ -303,15 +342,22 @@
 
   // --- Listening -----------------------------------------------------------------------------------
 
-  // Roles that were asked for before there was a session to have them: call → role.
+  // Roles that were asked for before there was a session to have them: call → role, and the session
+  // that is to have it; who dials in has none yet.
   const awaited = new Map();
 
   function rolesAwaited() {
-    for (const [call, role] of awaited) {
-      const card = $(`.monitor[data-call="${call}"]`);
-      if (!card || card.dataset.state !== 'monitor') continue;
+    for (const [call, wish] of awaited) {
+      const card = $(wish.session ? `#m-${wish.session}` : `.monitor[data-call="${call}"]`);
+      if (!card) {
+        // A wish ends with its session, so that no later one has it.
+        if (wish.seen) awaited.delete(call);
+        continue;
+      }
+      wish.seen = true;
+      if (card.dataset.state !== 'monitor') continue;
       awaited.delete(call);
-      setRole(card.dataset.session, role, call);
+      setRole(card.dataset.session, wish.role, call);
     }
   }
 
@@ -331,10 +377,20 @@
     const dialog = $('#listen');
     const { call, agent, customer } = place.dataset;
     rowErrors.delete(call);
-    Object.assign(dialog.dataset, { call, role: role || '' });
-    $('#listen-title').textContent = fill(dialog.dataset.title, { agent });
+    // The dialog has its words twice: for listening, and by the name of each other role.
+    const of = (part) => fill(dialog.dataset[role ? `${part}_${role}` : part] ?? '', { agent });
+    Object.assign(dialog.dataset, { call, role });
+    $('#listen-title').textContent = of('title');
+    $('[data-go]', dialog).textContent = of('go');
+    $('button[type=submit] use', dialog).setAttribute('href', `#i-${of('icon')}`);
+    $('button[type=submit]', dialog).classList.toggle('danger', role === 'takeover');
     $('[data-customer]', dialog).textContent = customer;
+    const follows = $('[data-follows]', dialog);
+    follows.textContent = of('follows');
+    follows.hidden = !role;
     step(dialog, 'choose');
+    // Who asks to speak asks for no session that only listens.
+    $('[data-coaching]', dialog).hidden = Boolean(role);
     wrong(dialog, '');
     const last = localStorage.getItem('listen');
     const wanted = last && $(`input[name=how][value="${last}"]:not(:disabled)`, dialog);
@@ -361,15 +417,15 @@
     localStorage.setItem('listen', how);
     try {
       if (how === 'dial') {
-        if (role) awaited.set(call, role);
+        if (role) awaited.set(call, { role });
         return showTicket(dialog, await api('POST', `calls/${call}/ticket`));
       }
       const number = $('input[name=number]', dialog)?.value.trim();
       if (how === 'number' && !number) return wrong(dialog, words('number_missing'));
       const device = how === 'all' ? 'all' : how === 'one' ? $('select[name=device]', dialog).value : number;
-      const coaching = $('input[name=coaching]', dialog).checked;
-      if (role && coaching) awaited.set(call, role);
-      await api('POST', `calls/${call}/sessions`, { device, coaching_enabled: coaching });
+      const coaching = Boolean(role) || $('input[name=coaching]', dialog).checked;
+      const session = await api('POST', `calls/${call}/sessions`, { device, coaching_enabled: coaching });
+      if (role) awaited.set(call, { role, session: session.id });
       dialog.close();
       announce(words('ringing'));
     } catch (error) {
@@ -402,11 +458,20 @@
     ticketTimer = setInterval(count, 500);
   }
 
+  // Who closes the number to dial wants nothing of whoever dials in later.
+  $('#listen')?.addEventListener('close', ({ target: dialog }) => {
+    const { call } = dialog.dataset;
+    if (!$('[data-step=dial]', dialog).hidden && !$(`.monitor[data-call="${call}"]`)) awaited.delete(call);
+    step(dialog, 'choose');
+  });
+
   async function submitHangUp(dialog) {
     const { call } = dialog.dataset;
     try {
       await api('POST', `calls/${call}/hangup`, { confirm: true });
       dialog.close();
+      // The row goes, and what was pressed with it.
+      $('#main').focus({ preventScroll: true });
     } catch (error) {
       if (error.status === 404) dialog.close();
       else wrong(dialog, error.message);
@@ -431,7 +496,9 @@
     barge: (button, place) => roleOfRow(place, 'barge'),
     takeover: (button, place) => roleOfRow(place, 'takeover'),
     async end(button, place) {
-      await api('DELETE', `sessions/${place.dataset.session}`);
+      const { session } = place.dataset;
+      if (button.dataset.sure && !await sure(button)) return;
+      await api('DELETE', `sessions/${session}`);
       only.add(place.dataset.call);
       await refresh();
     },
@@ -576,10 +643,12 @@
       }
     }
     const place = $('[data-wrong]', form);
+    for (const field of $$('[aria-invalid]', form)) field.removeAttribute('aria-invalid');
     const button = $('button[type=submit], button:not([type])', form);
     button?.setAttribute('aria-busy', 'true');
     try {
       const path = fill(form.dataset.path, values);
+      if (form.dataset.fresh !== undefined) await mustBeNew(form, values);
       let result = {};
       if (form.dataset.csv !== undefined) result = await sendText(path, body.csv || '');
       else result = await api(form.dataset.send, path, form.dataset.bare !== undefined ? undefined : body);
@@ -593,8 +662,23 @@
       else { form.reset(); everything(); }
     } catch (error) {
       if (place) { place.textContent = error.message; place.hidden = !error.message; } else failed(error);
+      // The service names the field that it could not take.
+      const wrong = [...form.elements].find((field) => field.name && new RegExp(`\\b${field.name}\\b`).test(error.field ?? ''));
+      if (wrong) { wrong.setAttribute('aria-invalid', 'true'); wrong.focus(); }
     } finally {
       button?.removeAttribute('aria-busy');
+    }
+  }
+
+  // A form that adds overwrites nothing: `data-fresh` is the list that holds what there is, where it
+  // is, and the field that names an entry.
+  async function mustBeNew(form, values) {
+    const [path, list, field] = form.dataset.fresh.split(' ');
+    const there = await api('GET', fill(path, values));
+    const name = $('input[data-url]:not([type=hidden])', form).value.trim();
+    if (there[list].some((entry) => entry[field] === name)) {
+      const error = new Error(fill(words('exists'), { name }));
+      throw Object.assign(error, { field: form.dataset.path.match(/\{(\w+)\}$/)?.[1] });
     }
   }
 
@@ -621,17 +705,35 @@
     }
   });
 
-  document.addEventListener('input', (event) => {
-    const field = event.target;
-    if (field.dataset.search === undefined) return;
+  // What the page's search field leaves to be seen; said again after every patch.
+  function search() {
+    const field = $('[data-search]');
+    if (!field) return;
     const wanted = field.value.trim().toLowerCase();
     for (const row of $$('[data-find]')) row.hidden = !row.dataset.find.toLowerCase().includes(wanted);
+    // Who looks for somebody looks into what is folded as well.
+    for (const group of $$('details[data-fold]')) {
+      const found = $$('[data-find]', group).some((row) => !row.hidden);
+      if (wanted) {
+        group.dataset.was ??= group.open;
+        group.open = found;
+      } else if (group.dataset.was) {
+        group.open = group.dataset.was === 'true';
+        delete group.dataset.was;
+      }
+      group.hidden = Boolean(wanted) && !found;
+    }
+  }
+
+  document.addEventListener('input', (event) => {
+    if (event.target.dataset.search !== undefined) search();
   });
 
   for (const part of $$('details[data-remember]')) {
     const key = `open-${part.dataset.remember}`;
     if (localStorage.getItem(key) === 'no') part.open = false;
-    part.addEventListener('toggle', () => localStorage.setItem(key, part.open ? 'yes' : 'no'));
+    else if (localStorage.getItem(key) === 'yes') part.open = true;
+    part.addEventListener('toggle', () => { if (part.dataset.was === undefined) localStorage.setItem(key, part.open ? 'yes' : 'no'); });
   }
 
   showPermission();

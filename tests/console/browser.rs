@@ -316,12 +316,13 @@ impl Drop for Driver {
         }
         for _ in 0..200 {
             if matches!(self.child.try_wait(), Ok(Some(_))) {
-                return;
+                return self.profile.end_browsers();
             }
             std::thread::sleep(Duration::from_millis(20));
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+        self.profile.end_browsers();
     }
 }
 
@@ -334,6 +335,23 @@ impl Profile {
         let path = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&path).expect("a folder for the profile");
         Self(path)
+    }
+
+    /// Ends what still uses the profile, by the name that no other process knows: after a failed
+    /// test the driver goes without its browser.
+    fn end_browsers(&self) {
+        let name = self.0.as_os_str().as_encoded_bytes();
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let file = entry.file_name();
+            let Some(pid) = file.to_str().and_then(|text| text.parse().ok()) else {
+                continue;
+            };
+            let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+            let uses = command.windows(name.len()).any(|part| part == name);
+            if let (true, Some(pid)) = (uses, rustix::process::Pid::from_raw(pid)) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
     }
 }
 

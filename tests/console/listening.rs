@@ -150,6 +150,12 @@ async fn a_role_pressed_in_the_row_begins_with_listening() {
     let browser = Browser::signed_in(&scene.service, "mia", stage::MIA_PASSWORD).await;
 
     browser.click("#rows [data-do=barge]").await;
+    browser
+        .until_text("#listen-title", "Barge into the call of Aino")
+        .await;
+    browser
+        .until_text("#listen button[type=submit]", "Barge")
+        .await;
     browser.click("#listen input[value=all]").await;
     browser.click("#listen button[type=submit]").await;
     let _line = answer(&mut phone).await;
@@ -174,6 +180,59 @@ async fn a_role_pressed_in_the_row_begins_with_listening() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_takeover_says_what_it_ends_and_so_does_its_end() {
+    let scene = scene("console-takeover").await;
+    let mut phone = softphone(&scene).await;
+    let browser = Browser::signed_in(&scene.service, "mia", stage::MIA_PASSWORD).await;
+
+    browser.click("#rows [data-do=takeover]").await;
+    browser
+        .until_text("#listen-title", "Take over the call of Aino")
+        .await;
+    browser
+        .until_text("#listen [data-follows]", "Aino is disconnected")
+        .await;
+    browser
+        .until_text("#listen button[type=submit]", "Take over")
+        .await;
+    // Changed their mind: the next time is for listening alone.
+    browser.click("#listen [data-do=close-dialog]").await;
+    let line = listen(&browser, &mut phone).await;
+    browser.find(".monitor[data-state=monitor]").await;
+    assert!(scene.agent.state().ended.is_none(), "the agent stays");
+    browser.click(".monitor [data-do=end]").await;
+    browser.until_gone(".monitor").await;
+    line.ended().await;
+
+    browser.click("#rows [data-do=takeover]").await;
+    browser.click("#listen input[value=all]").await;
+    browser.click("#listen button[type=submit]").await;
+    let line = answer(&mut phone).await;
+    scene.agent.ended().await;
+    browser.find(".monitor[data-state=takeover]").await;
+    browser.click(".monitor [data-do=end]").await;
+    browser
+        .until_text("#sure-text", "The customer’s call ends as well")
+        .await;
+    browser.click("#sure [data-do=close-dialog]").await;
+    browser.find(".monitor[data-state=takeover]").await;
+    assert!(scene.customer.state().ended.is_none(), "nothing happened");
+    browser.click(".monitor [data-do=end]").await;
+    browser.click("#sure button[type=submit]").await;
+    scene.customer.ended().await;
+    line.ended().await;
+    browser.until_gone(".monitor").await;
+    browser
+        .until(
+            "the focus has somewhere to be",
+            "document.activeElement.id === 'main'",
+        )
+        .await;
+    browser.close().await;
+    stop(scene.service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listen_only_session_offers_no_voice() {
     let scene = scene("console-listen-only").await;
     let mut phone = softphone(&scene).await;
@@ -187,9 +246,13 @@ async fn a_listen_only_session_offers_no_voice() {
     browser.find(".monitor[data-state=monitor]").await;
 
     browser.find(".monitor [data-role=barge]:disabled").await;
-    browser.click("#rows tr.mine [data-do=coach]").await;
-    browser.until_text("#rows .rowerror", "9005").await;
-    browser.find(".monitor[data-state=monitor]").await;
+    // The row offers what the card offers.
+    for role in ["coach", "barge", "takeover"] {
+        browser
+            .find(&format!("#rows tr.mine [data-do={role}]:disabled"))
+            .await;
+    }
+    browser.find("#rows tr.mine [data-do=listen]:enabled").await;
     browser.close().await;
     stop(scene.service);
 }

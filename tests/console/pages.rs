@@ -172,6 +172,32 @@ async fn live_monitoring_takes_one_agent_who_is_on_a_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_searched_for_stays_through_patches_and_a_lost_service_is_told() {
+    let scene = Scene::new("console-search").await;
+    let browser = Browser::signed_in(&scene.service, "mia", stage::MIA_PASSWORD).await;
+
+    browser.open("/agents").await;
+    browser.type_into("[data-search]", "onni").await;
+    let hidden =
+        "document.querySelector('#a-204').hidden && !document.querySelector('#a-205').hidden";
+    browser.until("the others are hidden", hidden).await;
+    browser.click("#a-205 [data-do=watch]").await;
+    browser
+        .find("#a-205 [data-do=watch][aria-pressed=true]")
+        .await;
+    assert_eq!(browser.evaluate(hidden).await, true, "after the patch");
+
+    browser.open("/").await;
+    browser.until_text("#rows", "Aino").await;
+    stop(scene.service);
+    browser
+        .until_text("#lost:not([hidden])", "showing the state of")
+        .await;
+    browser.find("#live[data-state=off]").await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_page_is_for_its_own_kind_of_viewer() {
     let scene = Scene::new("console-kinds").await;
     let agent = Browser::signed_in(&scene.service, stage::AGENT, stage::AGENT_PASSWORD).await;

@@ -41,11 +41,38 @@ async fn a_contact_names_the_customer_and_an_agent_is_added_on_the_page() {
             "document.querySelector(\"{form}\").closest('details').open = true"
         ))
         .await;
-    for (field, text) in [("extension", "206"), ("name", "Oona")] {
+    for (field, text) in [
+        ("extension", "206"),
+        ("name", "Oona"),
+        ("pools", "support"),
+        ("contact", "sip:206@127.0.0.1:5099"),
+    ] {
         let field = browser.find(&format!("{form} [name={field}]")).await;
         field.send_keys(text).await.expect("typing");
     }
     browser.click(&format!("{form} button")).await;
+    browser.until_text("#p-206", "Oona").await;
+
+    // Adding overwrites nobody.
+    browser.open("/people").await;
+    let add = format!("document.querySelector(\"{form}\")");
+    browser
+        .evaluate(&format!("{add}.closest('details').open = true"))
+        .await;
+    browser
+        .type_into(&format!("{form} [name=extension]"), "206")
+        .await;
+    browser
+        .type_into(&format!("{form} [name=name]"), "Somebody else")
+        .await;
+    browser.click(&format!("{form} button")).await;
+    browser
+        .until_text(&format!("{form} [data-wrong]"), "206 is there already")
+        .await;
+    browser
+        .find(&format!("{form} [name=extension][aria-invalid=true]"))
+        .await;
+    browser.open("/people").await;
     browser.until_text("#p-206", "Oona").await;
 
     // What the form does not touch stays as it is.
@@ -60,6 +87,7 @@ async fn a_contact_names_the_customer_and_an_agent_is_added_on_the_page() {
     browser.click(&format!("{edit} button")).await;
     browser.until_text("#p-206", "Oona Oinas").await;
     browser.until_text("#p-206", "support").await;
+    browser.until_text("#p-206", "sip:206@127.0.0.1:5099").await;
     let chosen = format!("document.querySelector('{edit} [name=agent_notice]').value");
     assert_eq!(browser.evaluate(&chosen).await, "silent");
     browser.click("#p-206 [data-do=remove]").await;

@@ -36,6 +36,8 @@ struct Page {
 
 struct Entry {
     at: String,
+    /// The same as RFC 3339.
+    when: String,
     actor: String,
     action: String,
     detail: String,
@@ -151,9 +153,10 @@ fn entry(frame: &Frame, names: &crate::edge::http::console::reader::Names, row: 
     let organisation = row.organisation.as_deref().unwrap_or_default();
     Entry {
         at: short_time(&rfc3339(row.at_ms)),
+        when: rfc3339(row.at_ms),
         actor: names.supervisor(organisation, &row.actor),
         action: named(frame, "audit.action", &row.action),
-        detail: text(&row.detail),
+        detail: detail(frame, row.detail.as_deref().unwrap_or_default()),
         role: match (before.is_empty(), after.is_empty()) {
             (true, true) => String::new(),
             (true, false) => after,
@@ -178,10 +181,136 @@ fn entry(frame: &Frame, names: &crate::edge::http::console::reader::Names, row: 
     }
 }
 
+/// What is said beside the action: in words where it is one of the service's own, as it is where
+/// it is a number, a key or a name.
+fn detail(frame: &Frame, text: &str) -> String {
+    for family in ["audit.detail", "reports.role"] {
+        match frame.t(&format!("{family}_{}", text.replace(' ', "_"))) {
+            "" => {}
+            words => return words.to_owned(),
+        }
+    }
+    let Some((first, rest)) = text.split_once(' ') else {
+        return text.to_owned();
+    };
+    match (first, rest.split_once(' ')) {
+        ("created", _) => frame.fill("audit.detail_created", &[("what", &subject(frame, rest))]),
+        ("changed", _) => frame.fill("audit.detail_changed", &[("what", &subject(frame, rest))]),
+        ("removed", _) => frame.fill("audit.detail_removed", &[("what", &subject(frame, rest))]),
+        ("PIN", Some(("of", whose))) => frame.fill("audit.detail_pin", &[("what", whose)]),
+        (created, Some(("created,", rest))) => {
+            let changed = rest.trim_end_matches(" changed");
+            let counts = [("created", created), ("changed", changed)];
+            frame.fill("audit.detail_imported", &counts)
+        }
+        _ => text.to_owned(),
+    }
+}
+
+/// `agent acme/204: name` with its kind in words; fields are called as people.toml calls them.
+fn subject(frame: &Frame, text: &str) -> String {
+    let (kind, name) = text.split_once(' ').unwrap_or(("", text));
+    match frame.t(&format!("audit.kind_{kind}")) {
+        "" => text.to_owned(),
+        kind => format!("{kind} {name}"),
+    }
+}
+
 /// The words for a name of the audit; the name itself where there are none.
 pub fn named(frame: &Frame, family: &str, name: &str) -> String {
     match frame.t(&format!("{family}_{name}")) {
         "" => name.replace('_', " "),
         words => words.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+
+    use regex::Regex;
+
+    use crate::control::order::Order;
+    use crate::edge::http::console::frame;
+    use crate::edge::http::console::texts::Tongue;
+
+    #[test]
+    fn every_action_and_reason_that_is_written_has_words_in_every_language() {
+        let code = sources();
+        let written = |pattern: &str| -> BTreeSet<String> {
+            let pattern = Regex::new(pattern).unwrap();
+            let found = code.iter().flat_map(|text| pattern.captures_iter(text));
+            found.map(|found| found[1].to_owned()).collect()
+        };
+        let mut actions = written(
+            r#"\b(?:audit_of|audit|help_changed|refuse_order|refuse_help|by_system|row|note)\((?:[^"()]|\((?:[^"()]|\([^"()]*\))*\))*"([a-z_]+)""#,
+        );
+        actions.extend(written(
+            r#"(?:HelpState::[A-Za-z]+|_|"in_progress") => "(help_[a-z]+)","#,
+        ));
+        actions.extend(written(r#"const ACTION: &str = "([a-z_]+)""#));
+        actions.extend(Order::ALL.map(|order| order.action().to_owned()));
+        let reasons = written(
+            r#"\b(?:end_session|leave_call|abandon|hang_up_supervisor|give_up_callback)\((?:[^"()]|\((?:[^"()]|\([^"()]*\))*\))*"([a-z_]+)""#,
+        );
+
+        for some in [
+            "join",
+            "takeover",
+            "help_expire",
+            "set_phone",
+            "audit_prune",
+        ] {
+            assert!(actions.contains(some), "{some} was not found: {actions:?}");
+        }
+        assert!(reasons.contains("ended_by_operator"), "{reasons:?}");
+        for tongue in Tongue::ALL {
+            let named = |family: &str, name: &str| {
+                let key = format!("audit.{family}_{name}");
+                assert_ne!(tongue.text(&key), "", "{key} in {}", tongue.name());
+            };
+            actions.iter().for_each(|name| named("action", name));
+            reasons.iter().for_each(|name| named("detail", name));
+        }
+    }
+
+    #[test]
+    fn what_an_administrator_changed_is_told_in_words() {
+        let frame = Frame::bare(Tongue::Finnish, Place::Audit, frame::Reader::Administrator);
+        let told = |text| detail(&frame, text);
+
+        assert_eq!(
+            told("changed supervisor acme/mia: phone"),
+            "esihenkilö acme/mia: phone: muutettu"
+        );
+        assert_eq!(told("3 created, 2 changed"), "3 uutta, 2 muutettu");
+        assert_eq!(told("PIN of acme/mia"), "PIN: acme/mia");
+        assert_eq!(told("hung_up"), "sulki puhelimen");
+        assert_eq!(told("coach"), "Kuiskaus");
+        assert_eq!(told("4#"), "4#");
+    }
+
+    /// The code of the product below the console, without tests.
+    fn sources() -> Vec<String> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+        let mut folders: Vec<PathBuf> = vec![root.join("control"), root.join("edge")];
+        let mut found = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                let name = path.file_stem().unwrap().to_str().unwrap();
+                if path.is_dir() && name != "console" {
+                    folders.push(path);
+                } else if path.is_file() && !["tests", "harness"].contains(&name) {
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    let product = text.split("#[cfg(test)]\nmod tests {").next();
+                    found.push(product.unwrap_or_default().to_owned());
+                }
+            }
+        }
+        found
     }
 }

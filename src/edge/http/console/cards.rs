@@ -34,6 +34,8 @@ pub struct Card {
     pub roles: Vec<RoleButton>,
     pub listen_only: bool,
     pub can_hang_up: bool,
+    /// What is asked before the session is ended, where that ends more.
+    pub sure: Option<&'static str>,
 }
 
 pub struct RoleButton {
@@ -73,6 +75,9 @@ pub struct Act {
     pub class: &'static str,
     pub toggle: bool,
     pub on: bool,
+    pub off: bool,
+    /// What is asked before it is done.
+    pub sure: Option<&'static str>,
 }
 
 /// What a supervisor may see at this moment.
@@ -159,6 +164,17 @@ impl<'a> Sight<'a> {
             }
     }
 
+    /// The viewer's own request, as an agent: somebody else helps.
+    pub fn is_own(&self, request: &HelpRequest) -> bool {
+        self.viewer.entry.agent_extension.as_deref() == Some(&*request.agent)
+    }
+
+    /// After a takeover the customer has nobody else.
+    fn sure_to_end(&self, session: &Session) -> Option<&'static str> {
+        let taken_over = session.state == SessionState::Takeover;
+        taken_over.then(|| self.t("monitoring.end_sure"))
+    }
+
     /// What the viewer may do with a call.
     pub fn acts(&self, call: &Call) -> Vec<Act> {
         let may = self.viewer.entry.may;
@@ -175,6 +191,8 @@ impl<'a> Sight<'a> {
             class: "go",
             toggle: true,
             on: session.is_some(),
+            off: false,
+            sure: session.and_then(|session| self.sure_to_end(session)),
         };
         let role = |name, key: &str, icon, state| Act {
             name,
@@ -183,6 +201,11 @@ impl<'a> Sight<'a> {
             class: "",
             toggle: true,
             on: is(state),
+            off: match session {
+                Some(session) => !offers(session, state),
+                None => !may.monitor,
+            },
+            sure: None,
         };
         let all = [
             (may.monitor, listens),
@@ -221,6 +244,8 @@ impl<'a> Sight<'a> {
                     class: "danger",
                     toggle: false,
                     on: false,
+                    off: false,
+                    sure: None,
                 },
             ),
         ];
@@ -243,7 +268,8 @@ impl<'a> Sight<'a> {
             .map(|session| self.card(session))
             .collect();
         let waiting = self.help.iter();
-        let waiting = waiting.filter(|request| request.state == HelpState::Requested);
+        let waiting = waiting
+            .filter(|request| request.state == HelpState::Requested && !self.is_own(request));
         frame.waiting = waiting.map(|request| self.banner(request)).collect();
         frame.notes = self.notes();
         frame.counts = (self.calls.len(), frame.waiting.len());
@@ -254,6 +280,7 @@ impl<'a> Sight<'a> {
         let dial = organisation.and_then(|entry| entry.supervising_numbers.first());
         frame.dial = dial.map(ToString::to_string);
         frame.may_listen = self.on && viewer.entry.may.monitor;
+        frame.draining = self.web.live.snapshot().draining;
         frame
     }
 
@@ -301,6 +328,7 @@ impl<'a> Sight<'a> {
             roles: self.role_buttons(session, call, &agent),
             listen_only: !session.coaching_enabled,
             can_hang_up: self.viewer.entry.may.hang_up,
+            sure: self.sure_to_end(session),
             agent,
             customer,
         }
@@ -308,11 +336,6 @@ impl<'a> Sight<'a> {
 
     fn role_buttons(&self, session: &Session, call: Option<&Call>, agent: &str) -> Vec<RoleButton> {
         let may = self.viewer.entry.may;
-        let joined = !matches!(
-            session.state,
-            SessionState::Ringing | SessionState::Confirming
-        );
-        let taken_over = session.state == SessionState::Takeover;
         let all = [
             (SessionState::Monitor, may.monitor),
             (SessionState::Coach, may.coach),
@@ -328,7 +351,6 @@ impl<'a> Sight<'a> {
         permitted
             .map(|(state, _)| {
                 let name = state_name(state);
-                let speaks = state != SessionState::Monitor;
                 RoleButton {
                     name,
                     label: self
@@ -336,7 +358,7 @@ impl<'a> Sight<'a> {
                         .fill(&format!("monitoring.{name}"), &[("agent", agent)]),
                     icon: icon_of(state),
                     current: session.state == state,
-                    off: !joined || taken_over || (speaks && !session.coaching_enabled),
+                    off: !offers(session, state),
                     grave: state == SessionState::Takeover,
                 }
             })
@@ -380,6 +402,21 @@ impl<'a> Sight<'a> {
                 clock: clock_text(call.duration_s),
             })
             .collect()
+    }
+}
+
+/// Whether a session can be brought into a role now: in the row and in the card alike.
+fn offers(session: &Session, role: SessionState) -> bool {
+    let speaks = role != SessionState::Monitor;
+    match session.state {
+        SessionState::Ringing
+        | SessionState::Confirming
+        | SessionState::Takeover
+        | SessionState::Ended => false,
+        SessionState::Monitor
+        | SessionState::Coach
+        | SessionState::WhisperCaller
+        | SessionState::Barge => session.coaching_enabled || !speaks,
     }
 }
 

@@ -1,11 +1,11 @@
 //! Bars as inline SVG: one line for each thing, made of one piece or of several.
 
 /// Of the drawing, in its own units.
-const WIDTH: f64 = 480.0;
-const LABELS: f64 = 120.0;
-const VALUES: f64 = 72.0;
-const LINE: f64 = 34.0;
-const BAR: f64 = 18.0;
+const WIDTH: f64 = 360.0;
+const LINE: f64 = 44.0;
+const BAR: f64 = 14.0;
+/// Characters of a label that have room beside the value.
+const LABEL: usize = 36;
 
 /// A chart, measured and ready to be written down.
 pub struct Chart {
@@ -19,6 +19,8 @@ pub struct Chart {
 
 pub struct Line {
     pub label: String,
+    /// The label whole.
+    pub name: String,
     pub value: String,
     pub text_y: f64,
     pub bar_y: f64,
@@ -43,9 +45,8 @@ impl Chart {
     pub fn new(id: &'static str, title: &'static str, entries: Vec<Entry>) -> Self {
         let total = |entry: &Entry| entry.pieces.iter().map(|(_, size, _)| size).sum::<f64>();
         let longest = entries.iter().map(total).fold(0.0, f64::max);
-        let room = WIDTH - LABELS - VALUES;
         let scale = match longest > 0.0 {
-            true => room / longest,
+            true => WIDTH / longest,
             false => 0.0,
         };
         let words: Vec<String> = entries
@@ -70,26 +71,14 @@ impl Chart {
         WIDTH
     }
 
-    pub fn labels(&self) -> f64 {
-        LABELS
-    }
-
-    pub fn room(&self) -> f64 {
-        WIDTH - LABELS - VALUES
-    }
-
     pub fn bar(&self) -> f64 {
         BAR
-    }
-
-    pub fn values(&self) -> f64 {
-        WIDTH - VALUES + 12.0
     }
 }
 
 fn line(at: usize, entry: Entry, scale: f64) -> Line {
     let top = LINE * at as f64 + 4.0;
-    let mut x = LABELS;
+    let mut x = 0.0;
     let pieces = entry.pieces.into_iter().filter(|(_, size, _)| *size > 0.0);
     let pieces = pieces.map(|(class, size, title)| {
         let width = tenth(size * scale);
@@ -103,11 +92,20 @@ fn line(at: usize, entry: Entry, scale: f64) -> Line {
         piece
     });
     Line {
-        label: entry.label,
+        label: short(&entry.label),
+        name: entry.label,
         value: entry.value,
-        text_y: top + LINE / 2.0 + 1.0,
-        bar_y: top + (LINE - BAR) / 2.0 - 3.0,
+        text_y: top + 13.0,
+        bar_y: top + 20.0,
         pieces: pieces.collect(),
+    }
+}
+
+/// As much of a label as there is room for.
+fn short(label: &str) -> String {
+    match label.chars().nth(LABEL) {
+        Some(_) => label.chars().take(LABEL - 1).chain(['…']).collect(),
+        None => label.to_owned(),
     }
 }
 
@@ -140,9 +138,15 @@ mod tests {
         };
         assert_eq!(a.pieces.len(), 2, "what is nothing is not drawn");
         assert_eq!(a.pieces[1].x, a.pieces[0].x + a.pieces[0].width);
-        assert_eq!(a.pieces[0].width + a.pieces[1].width, chart.room());
-        assert_eq!(b.pieces[0].width, chart.room() / 2.0);
+        assert_eq!(a.pieces[0].width + a.pieces[1].width, chart.width());
+        assert_eq!(b.pieces[0].width, chart.width() / 2.0);
         assert_eq!(chart.words, "a: a; b: b");
+    }
+
+    #[test]
+    fn a_long_label_leaves_room_for_the_value() {
+        assert_eq!(short("Aino"), "Aino");
+        assert_eq!(short(&"ä".repeat(60)).chars().count(), LABEL);
     }
 
     #[test]

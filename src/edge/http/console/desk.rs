@@ -45,6 +45,7 @@ pub fn show(web: &Web, viewer: &AgentViewer, tongue: Tongue) -> Response {
     frame.name = viewer.entry.name.to_string();
     frame.organisation = organisation.map_or_else(String::new, |entry| entry.name.to_string());
     frame.csrf = viewer.viewer.csrf.clone();
+    frame.draining = snapshot.draining;
 
     let call = snapshot.calls.iter().find(|call| {
         call.organisation.as_ref() == Some(&viewer.organisation)

@@ -97,6 +97,16 @@ pub struct Link {
     pub hot: bool,
 }
 
+/// What the dialog before a session says of a role.
+pub struct ListenRole {
+    pub name: &'static str,
+    pub title: &'static str,
+    /// What follows when the phone is answered.
+    pub follows: &'static str,
+    pub label: &'static str,
+    pub icon: &'static str,
+}
+
 pub struct Frame {
     pub tongue: Tongue,
     pub place: Place,
@@ -122,6 +132,8 @@ pub struct Frame {
     /// What they dial.
     pub dial: Option<String>,
     pub may_listen: bool,
+    /// The service is being stopped, and takes nothing new.
+    pub draining: bool,
 }
 
 impl Frame {
@@ -144,6 +156,7 @@ impl Frame {
             registered: None,
             dial: None,
             may_listen: false,
+            draining: false,
         }
     }
 
@@ -241,6 +254,47 @@ impl Frame {
         ]
     }
 
+    /// Roles that may be asked for in a call that is not supervised yet.
+    pub fn listen_roles(&self) -> [ListenRole; 4] {
+        let role = |name, title: &str, follows: &str, label: &str, icon| ListenRole {
+            name,
+            title: self.t(title),
+            follows: self.t(follows),
+            label: self.t(label),
+            icon,
+        };
+        [
+            role(
+                "coach",
+                "listen.title_coach",
+                "listen.follows_coach",
+                "action.coach",
+                "whisper",
+            ),
+            role(
+                "whisper_caller",
+                "listen.title_whisper_caller",
+                "listen.follows_whisper_caller",
+                "action.whisper_caller",
+                "caller",
+            ),
+            role(
+                "barge",
+                "listen.title_barge",
+                "listen.follows_barge",
+                "action.barge",
+                "join",
+            ),
+            role(
+                "takeover",
+                "listen.title_takeover",
+                "listen.follows_takeover",
+                "action.takeover",
+                "takeover",
+            ),
+        ]
+    }
+
     /// Reasons for which help is asked.
     pub fn reasons(&self) -> [&'static str; 5] {
         [
@@ -287,6 +341,7 @@ const SCRIPT_WORDS: &[&str] = &[
     "failed",
     "ringing",
     "number_missing",
+    "exists",
     "monitoring_ended",
     "help_closed",
     "help_accepted",

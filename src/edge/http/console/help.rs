@@ -36,6 +36,8 @@ pub struct HelpRow {
     pub clock: String,
     pub at: String,
     pub waiting: bool,
+    /// It waits, and the viewer may confirm it.
+    pub acceptable: bool,
     /// Accepted by the viewer: what can be done is offered.
     pub actions_on: bool,
     pub closable: bool,
@@ -86,6 +88,7 @@ fn row(sight: &Sight<'_>, request: &HelpRequest) -> HelpRow {
     row.session = sight
         .session(&request.call)
         .map(|session| session.id.clone());
+    row.acceptable = row.waiting && !sight.is_own(request);
     row.actions_on = mine && request.state == HelpState::InProgress;
     row.closable = row.actions_on;
     row
@@ -115,6 +118,7 @@ pub fn describe(tongue: Tongue, request: &HelpRequest, provided_by: Option<Strin
         clock: since(&request.requested_at),
         at: short_time(&request.requested_at),
         waiting: request.state == HelpState::Requested,
+        acceptable: false,
         actions_on: false,
         closable: false,
         acts: Vec::new(),

@@ -180,6 +180,8 @@ mod tests {
             "action.",
             "script.",
             "audit.action_",
+            "audit.detail_",
+            "audit.kind_",
             "audit.outcome_",
             "audit.source_",
             "reports.",
