@@ -41,7 +41,8 @@ async fn measure(name: &str, database: Database) {
     bench.until_all_are_recorded().await;
     let took = started.elapsed().as_secs_f64();
     let facts = bench.next;
-    bench.recorder.close(Duration::from_secs(10)).await;
+    let closed = bench.recorder.close(Duration::from_secs(10)).await;
+    closed.expect("every fact is written");
 
     let mut bench = Bench::start(&store, facts);
     let mut clock = tokio::time::interval(Duration::from_millis(10));
@@ -66,7 +67,8 @@ async fn measure(name: &str, database: Database) {
         ms(0.99),
         ms(1.0)
     );
-    bench.recorder.close(Duration::from_secs(10)).await;
+    let closed = bench.recorder.close(Duration::from_secs(10)).await;
+    closed.expect("every fact is written");
     store.close().await;
 }
 

@@ -9,7 +9,7 @@ fn demo(arguments: &[&str], folder: &Folder) -> String {
         .arg("demo")
         .args(arguments)
         .arg("--out")
-        .arg(&folder.path())
+        .arg(folder.path())
         .current_dir(share())
         .output()
         .expect("the demo runs");

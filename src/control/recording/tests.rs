@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use crate::control::call::Side;
+use crate::control::harness::stage::Stage;
 use crate::control::record::{Outcome, Source};
 use crate::control::recording::RECORD_LIMIT;
 use crate::control::refusal::ErrorCode;
 use crate::control::role::{Ear, Supervision};
-use crate::control::supervisor::harness::Stage;
 use crate::media::matrix::Seat;
 
 fn second_seat() -> Seat {

@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use super::*;
 use crate::control::call::Side;
+use crate::control::harness::stage::Stage;
 use crate::control::input::{Ask, Reply};
 use crate::control::output::{Notice, Output};
 use crate::control::role::{Ear, Supervision};
 use crate::control::supervisor::OVERLAP;
-use crate::control::supervisor::harness::Stage;
 use crate::media::matrix::Seat;
 
 fn second_seat() -> Seat {
