@@ -151,7 +151,7 @@ fn values_tests_and_the_edge_may_name_the_world() {
 
 /// Files that their module declares under `#[cfg(test)]`.
 fn is_test(file: &str) -> bool {
-    file.ends_with("/tests.rs") || file.ends_with("/harness.rs")
+    file.ends_with("/tests.rs") || file.ends_with("/harness.rs") || file.contains("/harness/")
 }
 
 /// What is wrong in one file, a line each. `file` is its path below `src/`.

@@ -107,13 +107,12 @@ async fn an_offer_without_audio_or_a_common_codec_is_answered_488() {
         ask(scene.service.sip, &invite(video)).as_deref(),
         Some("SIP/2.0 488 Not Acceptable Here")
     );
-    // Speech that we cannot decode is offered on, and an agent who cannot either is let go.
+    // Speech that we cannot decode is offered on; an agent who cannot either refuses it.
     let (sip, offer) = (scene.service.sip, invite(no_common));
     let asked = tokio::task::spawn_blocking(move || ask(sip, &offer));
     let incoming = scene.agent_phone.incoming().await.expect("it rings");
     assert!(incoming.offer().contains("G729"), "{}", incoming.offer());
-    let line = incoming.answer().await.expect("answered in G.711");
-    line.ended().await;
+    incoming.reject(488).await.expect("refused");
     assert_eq!(
         asked.await.expect("asked").as_deref(),
         Some("SIP/2.0 488 Not Acceptable Here")

@@ -32,7 +32,7 @@ async fn a_new_phone_is_called_and_counts_when_its_code_is_entered() {
         .type_into(&format!("{NUMBER} input"), "040 999 8877")
         .await;
     browser.click(&format!("{NUMBER} button")).await;
-    browser.until_text(".banner", NEW).await;
+    browser.until_text(".banner.note", NEW).await;
     browser.until_text(".facts", stage::MIA).await;
     browser.click(&format!("{CALL} button")).await;
     let incoming = phone.incoming().await.expect("the phone rings");

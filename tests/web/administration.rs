@@ -203,30 +203,6 @@ async fn an_organisation_is_built_from_nothing_and_taken_down_again() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_supervisor_who_is_removed_keeps_the_session_and_gets_no_other() {
-    let mut world = World::new("removed").await;
-    let talk = world.talk("204").await;
-    let mia = world.client("mia").await;
-    let root = world.client("root").await;
-    let (session, line) = world.listen(&mia, &talk.id).await;
-
-    root.delete(&format!("{ACME}/supervisors/mia"))
-        .await
-        .expect(204);
-
-    mia.get("/api/v1/calls").await.expect(401);
-    let leo = world.client("leo").await;
-    let sessions = leo.get("/api/v1/sessions").await.expect(200);
-    let still = sessions["sessions"].as_array().unwrap().iter();
-    assert!(
-        still.clone().any(|known| known["id"] == session.as_str()),
-        "{sessions}"
-    );
-    line.hang_up().await.unwrap();
-    world.stop();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_of_agents_is_taken_in_and_its_faults_are_named() {
     let world = World::new("agents-list").await;
     let root = world.client("root").await;

@@ -2,12 +2,9 @@
 
 use crate::control::directory::{AgentNotice, Permissions};
 use crate::edge::people::{
-    Agent, Organisation, People, Pool, Secret, Supervisor, e164, is_country, is_name,
+    Agent, MIN_PASSWORD, Organisation, People, Pool, Secret, Supervisor, e164, is_country, is_name,
 };
 use crate::wire::document::{Complaint, Item, Table};
-
-/// The characters of a password for console and API, at least.
-const MIN_PASSWORD: usize = 8;
 
 const ID: &str = "a name of letters, digits, '-', '_' or '.'";
 const NAME: &str = "a name of at most 100 characters, without control characters";
