@@ -77,6 +77,18 @@ pub struct Permissions {
     pub hang_up: bool,
 }
 
+impl Permissions {
+    /// All that can be granted.
+    pub const ALL: Self = Self {
+        monitor: true,
+        coach: true,
+        whisper_caller: true,
+        barge: true,
+        takeover: true,
+        hang_up: true,
+    };
+}
+
 impl SupervisorEntry {
     /// What call-me may ring by name: the devices, and the registered phone.
     pub fn phones(&self) -> Vec<Arc<str>> {

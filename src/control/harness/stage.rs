@@ -408,14 +408,7 @@ fn directory() -> Directory {
                 agent_extension: None,
                 has_pin: true,
                 pools: vec!["support".into()],
-                may: Permissions {
-                    monitor: true,
-                    coach: true,
-                    whisper_caller: true,
-                    barge: true,
-                    takeover: true,
-                    hang_up: true,
-                },
+                may: Permissions::ALL,
                 language: Language::default(),
             },
         );

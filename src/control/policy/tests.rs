@@ -447,14 +447,7 @@ fn mia() -> SupervisorEntry {
         agent_extension: None,
         has_pin: false,
         pools: vec!["support".into()],
-        may: Permissions {
-            monitor: true,
-            coach: true,
-            whisper_caller: true,
-            barge: true,
-            takeover: true,
-            hang_up: true,
-        },
+        may: Permissions::ALL,
         language: Language::default(),
     }
 }

@@ -75,14 +75,6 @@ pub fn prompts() -> PromptLibrary {
 
 pub fn directory() -> Directory {
     let acme: Arc<str> = "acme".into();
-    let everything = Permissions {
-        monitor: true,
-        coach: true,
-        whisper_caller: true,
-        barge: true,
-        takeover: true,
-        hang_up: true,
-    };
     let agent = |extension: &str| Agent {
         organisation: acme.clone(),
         extension: extension.into(),
@@ -101,7 +93,7 @@ pub fn directory() -> Directory {
         agent_extension: None,
         has_pin: true,
         pools: vec!["support".into()],
-        may: everything,
+        may: Permissions::ALL,
         language: Language::default(),
     };
     let mut directory = Directory::default();
