@@ -113,7 +113,9 @@ impl Load {
         }
         for call in 0..plan.supervised {
             let stream = 2 * plan.calls + call;
-            streams.push(Stream::open(stream, SUPERVISORS, Expected::Mix)?);
+            let mut supervisor = Stream::open(stream, SUPERVISORS, Expected::Mix)?;
+            supervisor.speaks_up = true;
+            streams.push(supervisor);
             dialogs.push(Dialog::new(
                 plan.calls + call,
                 stream,

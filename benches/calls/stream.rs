@@ -18,6 +18,9 @@ const KEY_PAUSE: u16 = 5;
 
 /// Bytes of a mark.
 const MARK: usize = 16;
+const SILENCE: u8 = 0xff;
+/// Behind its mark who speaks into a mix says this: no mark of another hides it.
+const LOUD: u8 = 0x90;
 
 /// Where a packet came from, written into its first samples. Where a row passes through, it
 /// arrives as it was sent.
@@ -52,6 +55,8 @@ pub struct Stream {
     pub socket: UdpSocket,
     pub remote: Option<SocketAddr>,
     pub expected: Expected,
+    /// Whether it is to be found in a mix with others.
+    pub speaks_up: bool,
     /// The millisecond of each twenty in which it sends.
     pub phase: u64,
     sequence: u16,
@@ -91,6 +96,7 @@ impl Stream {
             socket,
             remote: None,
             expected,
+            speaks_up: false,
             phase: index as u64 * 7 % 20,
             sequence: 0,
             timestamp: 0,
@@ -133,7 +139,13 @@ impl Stream {
     }
 
     fn send_speech(&mut self, to: SocketAddr, since: Duration) {
-        let mut packet = [0xff_u8; HEADER + SAMPLES];
+        let mut packet = [SILENCE; HEADER + SAMPLES];
+        if self.speaks_up {
+            // Both signs, or it would be a level and no sound.
+            for (place, sample) in packet[HEADER + MARK..].iter_mut().enumerate() {
+                *sample = LOUD ^ if place / 10 % 2 == 0 { 0 } else { 0x80 };
+            }
+        }
         self.write_header(&mut packet, PCMU, false, self.timestamp);
         let mark = Mark {
             stream: self.index as u32,
@@ -218,7 +230,7 @@ impl Stream {
             if length < HEADER || is_rtcp {
                 continue;
             }
-            if self.laid_over.is_none() && self.is_laid_over(&packet[HEADER..length]) {
+            if self.laid_over.is_none() && Self::is_laid_over(&packet[HEADER..length]) {
                 self.laid_over = Some(Instant::now());
             }
             if self.measuring {
@@ -228,15 +240,12 @@ impl Stream {
         }
     }
 
-    /// Whether somebody speaks into what the counterpart of this agent or customer sent: a mark, and
-    /// silence. Decoded and encoded again, both zeros of the µ-law become one.
-    fn is_laid_over(&self, payload: &[u8]) -> bool {
-        let silent = |byte: &u8| [0x7f, 0xff].contains(byte);
-        let same = |(here, there): (&u8, &u8)| here == there || (silent(here) && silent(there));
-        let counterpart = (self.index as u32 ^ 1).to_be_bytes();
-        payload.len() == SAMPLES
-            && !(payload[..4].iter().zip(&counterpart).all(same)
-                && payload[MARK..].iter().all(silent))
+    /// Whether somebody speaks into what the counterpart of this agent or customer sent, which is
+    /// silence but for its mark: more loud samples than a mark has.
+    fn is_laid_over(payload: &[u8]) -> bool {
+        // Of µ-law, the fewer of the lower seven bits are set the louder it is.
+        let loud = |byte: &&u8| **byte & 0x7f < 0x30;
+        payload.len() == SAMPLES && payload.iter().filter(loud).count() > MARK
     }
 
     fn count_packet(&mut self, packet: &[u8], since: Duration) {
