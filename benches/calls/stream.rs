@@ -10,10 +10,10 @@ const SAMPLES: usize = 160;
 const HEADER: usize = 12;
 const PCMU: u8 = 0;
 const EVENT: u8 = 101;
-/// A key lasts for so many packets; the last is sent three times (RFC 4733 §2.5.1.4).
+/// A key lasts for so many packets; its end is sent three times at once (RFC 4733 §2.5.1.4).
 const KEY_PACKETS: u16 = 6;
-const KEY_REPEATS: u16 = 3;
-/// Between two keys.
+const KEY_ENDS: usize = 3;
+/// Between two keys. After the last it speaks at once.
 const KEY_PAUSE: u16 = 5;
 
 /// Bytes of a mark.
@@ -163,27 +163,36 @@ impl Stream {
             return;
         };
         let step = self.keys.packet;
+        let last = self.keys.waiting.len() == 1;
         if step == 0 {
             self.keys.timestamp = self.timestamp;
         }
-        let ended = step >= KEY_PACKETS;
-        if step == KEY_PACKETS && self.keys.waiting.len() == 1 {
-            self.released = Some(Instant::now());
-        }
-        if step < KEY_PACKETS + KEY_REPEATS {
-            let duration = (step.min(KEY_PACKETS - 1) + 1) * SAMPLES as u16;
-            let mut packet = [0_u8; HEADER + 4];
-            self.write_header(&mut packet, EVENT, step == 0, self.keys.timestamp);
-            packet[HEADER] = code;
-            packet[HEADER + 1] = if ended { 0x80 | 10 } else { 10 };
-            packet[HEADER + 2..].copy_from_slice(&duration.to_be_bytes());
-            let _ = self.socket.send_to(&packet, to);
+        if step < KEY_PACKETS {
+            self.send_event(to, code, (step + 1) * SAMPLES as u16, step == 0, false);
+        } else if step == KEY_PACKETS {
+            if last {
+                self.released = Some(Instant::now());
+            }
+            for repeat in 0..KEY_ENDS {
+                self.sequence = self.sequence.wrapping_add(u16::from(repeat > 0));
+                self.send_event(to, code, KEY_PACKETS * SAMPLES as u16, false, true);
+            }
         }
         self.keys.packet += 1;
-        if self.keys.packet == KEY_PACKETS + KEY_REPEATS + KEY_PAUSE {
+        let pause = if last { 0 } else { KEY_PAUSE };
+        if self.keys.packet > KEY_PACKETS + pause {
             self.keys.packet = 0;
             self.keys.waiting.pop_front();
         }
+    }
+
+    fn send_event(&self, to: SocketAddr, code: u8, duration: u16, begins: bool, ended: bool) {
+        let mut packet = [0_u8; HEADER + 4];
+        self.write_header(&mut packet, EVENT, begins, self.keys.timestamp);
+        packet[HEADER] = code;
+        packet[HEADER + 1] = if ended { 0x80 | 10 } else { 10 };
+        packet[HEADER + 2..].copy_from_slice(&duration.to_be_bytes());
+        let _ = self.socket.send_to(&packet, to);
     }
 
     fn write_header(&self, packet: &mut [u8], payload_type: u8, marker: bool, timestamp: u32) {
