@@ -177,6 +177,25 @@ impl Bridge {
         }
     }
 
+    /// It is turned soon: asks for it whole.
+    pub fn prefetch_turn(&self) {
+        prefetch(self);
+    }
+
+    /// It is turned next but one: asks for who sits here.
+    pub fn prefetch_seated(&self, legs: &Legs) {
+        for (_, slot) in self.seated() {
+            legs.prefetch(slot);
+        }
+    }
+
+    /// It is turned next: asks for how they are heard.
+    pub fn prefetch_chains(&self, legs: &Legs) {
+        for (_, slot) in self.seated() {
+            legs.prefetch_chain(slot);
+        }
+    }
+
     /// Whether a supervisor is heard by a party, or something else lies over what one hears.
     pub fn lays_over(&self) -> bool {
         self.parties()

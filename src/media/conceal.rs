@@ -2,6 +2,7 @@
 //! 60 ms, and a short cross-fade back when speech returns.
 
 use crate::media::frame::Rate;
+use crate::media::prefetch::prefetch_all;
 
 /// Three longest periods of sound are remembered: enough to find one and to repeat it.
 const HISTORY_MS: usize = 40;
@@ -19,7 +20,9 @@ const RETURN_MS: usize = 4;
 #[derive(Debug)]
 pub struct Concealer {
     rate: Rate,
+    /// A ring: the oldest sample lies at `oldest`.
     history: Box<[i16; HISTORY]>,
+    oldest: usize,
     repeating: Option<Repeating>,
 }
 
@@ -35,6 +38,7 @@ impl Concealer {
         Self {
             rate,
             history: Box::new([0; HISTORY]),
+            oldest: 0,
             repeating: None,
         }
     }
@@ -51,9 +55,18 @@ impl Concealer {
         }
         let kept = self.rate.samples_in(HISTORY_MS);
         let history = &mut self.history[..kept];
-        let fresh = good.len().min(kept);
-        history.copy_within(fresh.., 0);
-        history[kept - fresh..].copy_from_slice(&good[good.len() - fresh..]);
+        let fresh = &good[good.len().saturating_sub(kept)..];
+        let (till_end, from_start) = fresh.split_at(fresh.len().min(kept - self.oldest));
+        history[self.oldest..][..till_end.len()].copy_from_slice(till_end);
+        history[..from_start.len()].copy_from_slice(from_start);
+        self.oldest = (self.oldest + fresh.len()) % kept;
+    }
+
+    /// What the next note is written over comes soon.
+    pub fn prefetch(&self) {
+        let kept = self.rate.samples_in(HISTORY_MS);
+        let written = self.oldest..kept.min(self.oldest + self.rate.frame());
+        prefetch_all(&self.history[written]);
     }
 
     /// Makes up samples for a gap.
@@ -75,6 +88,7 @@ impl Concealer {
         }
         let kept = self.rate.samples_in(HISTORY_MS);
         let place = kept - repeating.period + repeating.made % repeating.period;
+        let place = (self.oldest + place) % kept;
         let left = (fade - repeating.made) as i32;
         repeating.made += 1;
         (i32::from(self.history[place]) * left / fade as i32) as i16
@@ -85,11 +99,13 @@ impl Concealer {
         let kept = self.rate.samples_in(HISTORY_MS);
         let longest = self.rate.samples_in(LONGEST_MS);
         let shortest = self.rate.hz() * SHORTEST_TENTH_MS / 10_000;
-        let recent = &self.history[kept - longest..kept];
+        let mut history = *self.history;
+        history[..kept].rotate_left(self.oldest);
+        let recent = &history[kept - longest..kept];
         let mut likeness = [0.0f32; LONGEST + 2];
         let shifts = likeness.iter_mut().enumerate().take(longest + 1);
         for (period, likeness) in shifts.skip(shortest) {
-            let earlier = &self.history[kept - longest - period..kept - period];
+            let earlier = &history[kept - longest - period..kept - period];
             let mut product = 0.0f32;
             let mut energy = 1.0f32;
             for (a, b) in recent.iter().zip(earlier) {

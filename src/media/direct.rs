@@ -11,6 +11,7 @@ use crate::media::codec::decode::Decoder;
 use crate::media::conceal::{Concealer, FADE_MS};
 use crate::media::frame::{Frame, Rate};
 use crate::media::hearing::Pending;
+use crate::media::prefetch::prefetch;
 use crate::wire::rtp::{Header, sequence_distance, timestamp_distance};
 
 #[derive(Debug)]
@@ -155,6 +156,17 @@ impl Direct {
         }
         self.decode(payload);
         Arrival::Pause(frames as u32 * frame_units as u32)
+    }
+
+    /// A packet comes soon.
+    pub fn prefetch(&self) {
+        prefetch(self);
+    }
+
+    /// It comes next.
+    pub fn prefetch_frame(&self) {
+        self.pending.prefetch();
+        self.concealer.prefetch();
     }
 
     /// The next whole frame of what arrived.

@@ -13,6 +13,7 @@ use crate::media::conceal::Concealer;
 use crate::media::frame::{Frame, MAX_FRAME, Rate};
 use crate::media::jitter::{JitterBuffer, JitterCounts, Playout};
 use crate::media::keys::hush::Spoken;
+use crate::media::prefetch::{prefetch, prefetch_all};
 use crate::wire::rtp::Header;
 
 /// Frames kept: what a row clocked by its counterpart may lag behind at most.
@@ -99,16 +100,45 @@ impl Hearing {
 
     fn make(&mut self, now: Instant) {
         let wanted = self.rate.frame();
-        while self.pending.count() < wanted {
-            self.pull(now);
+        let mut whole = false;
+        while !whole && self.pending.count() < wanted {
+            whole = self.pull(now);
         }
         if self.pending.count() < 2 * wanted && self.jitter.gives_up_a_frame(now) {
+            if std::mem::take(&mut whole) {
+                let frame = self.recent[self.made as usize % RECENT].samples();
+                self.pending.room()[..wanted].copy_from_slice(frame);
+                self.pending.grow(wanted);
+            }
             self.pull(now);
             self.pending.shorten(wanted);
         }
-        let frame = &mut self.recent[self.made as usize % RECENT];
-        self.pending.take(frame.samples_mut());
+        if !whole {
+            let frame = &mut self.recent[self.made as usize % RECENT];
+            self.pending.take(frame.samples_mut());
+        }
         self.made = self.made.wrapping_add(1);
+    }
+
+    /// Used soon: for a packet, or for a turn of the wheel.
+    pub fn prefetch(&self) {
+        self.jitter.prefetch();
+        prefetch(&self.pending);
+        prefetch(&self.concealer);
+        prefetch(&self.decoder);
+        prefetch(&self.made);
+    }
+
+    /// A packet comes next.
+    pub fn prefetch_packets(&self) {
+        self.jitter.prefetch_packets();
+    }
+
+    /// A frame is made next.
+    pub fn prefetch_frame(&self) {
+        self.jitter.prefetch_packets();
+        self.concealer.prefetch();
+        prefetch_all(self.recent[self.made as usize % RECENT].samples());
     }
 
     /// When the newest frame was spoken.
@@ -131,10 +161,21 @@ impl Hearing {
         self.quiet[index as usize % RECENT]
     }
 
-    fn pull(&mut self, now: Instant) {
+    /// Takes what is to be played next to the samples that wait; or, where none wait and it is as
+    /// long as a frame, makes it the frame, which is true then.
+    fn pull(&mut self, now: Instant) -> bool {
         let frame = self.rate.frame();
         self.is_spoken = false;
         match self.jitter.pop(now) {
+            Playout::Packet(payload)
+                if self.pending.count() == 0 && self.decoder.yields(payload, frame) =>
+            {
+                self.is_spoken = true;
+                let samples = self.recent[self.made as usize % RECENT].samples_mut();
+                self.decoder.decode(payload, samples);
+                self.concealer.note(samples);
+                return true;
+            }
             Playout::Packet(payload) => {
                 self.is_spoken = true;
                 let room = self.pending.room();
@@ -162,6 +203,7 @@ impl Hearing {
                 self.pending.grow(frame);
             }
         }
+        false
     }
 
     pub fn made(&self) -> u32 {
@@ -291,6 +333,11 @@ impl Pending {
 
     pub fn clear(&mut self) {
         self.length = 0;
+    }
+
+    /// Samples come next.
+    pub fn prefetch(&self) {
+        prefetch_all(&self.samples[..Rate::Narrow.frame()]);
     }
 
     /// Room for what comes next. When less than a packet is left the oldest goes.

@@ -9,9 +9,13 @@
 //! It promises: packets leave in order and once; a fixed number of slots, allocated once; loss,
 //! repetition, reordering, wrap-around, DTX gaps and a restarted sender are ordinary.
 
+mod payloads;
+
 use std::time::{Duration, Instant};
 
 use crate::media::codec::Codec;
+use crate::media::jitter::payloads::Payloads;
+use crate::media::prefetch::prefetch;
 use crate::wire::rtp::{Header, sequence_distance, timestamp_distance};
 
 /// Packets that can wait. At 20 ms each that is far more delay than is ever aimed at; what comes
@@ -27,7 +31,7 @@ const FRAME_US: i64 = 20_000;
 pub struct JitterBuffer {
     codec: Codec,
     entries: [Entry; SLOTS],
-    payloads: Box<[u8]>,
+    payloads: Payloads,
     stream: Option<Stream>,
     lateness: Lateness,
     counts: JitterCounts,
@@ -38,8 +42,10 @@ struct Entry {
     filled: bool,
     sequence: u16,
     timestamp: u32,
-    /// 0: the number belongs to a packet that is not played.
+    /// 0: the number belongs to a packet that is not played, and that lies nowhere.
     length: u16,
+    /// Where it lies.
+    place: u8,
 }
 
 /// The sender as it is being played.
@@ -86,7 +92,7 @@ impl JitterBuffer {
         Self {
             codec,
             entries: [Entry::default(); SLOTS],
-            payloads: vec![0; SLOTS * codec.max_payload()].into_boxed_slice(),
+            payloads: Payloads::new(codec.max_payload()),
             stream: None,
             lateness: Lateness::new(codec.clock_hz()),
             counts: JitterCounts::default(),
@@ -171,11 +177,13 @@ impl JitterBuffer {
         if sequence_distance(stream.highest, header.sequence) > 0 {
             stream.highest = header.sequence;
         }
-        self.entries[usize::from(header.sequence) % SLOTS] = Entry {
+        let slot = usize::from(header.sequence) % SLOTS;
+        self.empty(slot);
+        self.entries[slot] = Entry {
             filled: true,
             sequence: header.sequence,
             timestamp: header.timestamp,
-            length: 0,
+            ..Entry::default()
         };
     }
 
@@ -188,7 +196,8 @@ impl JitterBuffer {
         self.stream = Some(stream);
         match playout {
             Step::Play(slot) => {
-                self.entries[slot].filled = false;
+                // It stays as it is until another comes.
+                self.empty(slot);
                 Playout::Packet(self.payload(slot))
             }
             Step::Conceal(next) => {
@@ -271,6 +280,7 @@ impl JitterBuffer {
     fn begin(&mut self, now: Instant, header: Header, units: u32, payload: &[u8]) {
         self.counts.dropped += self.entries.iter().filter(|entry| entry.filled).count() as u64;
         self.entries = [Entry::default(); SLOTS];
+        self.payloads.free_all();
         self.lateness.measure(now, header.timestamp);
         self.stream = Some(Stream {
             ssrc: header.ssrc,
@@ -294,19 +304,42 @@ impl JitterBuffer {
             self.counts.repeated += 1;
             return;
         }
+        self.empty(slot);
         self.entries[slot] = Entry {
             filled: true,
             sequence: header.sequence,
             timestamp: header.timestamp,
             length: payload.len() as u16,
+            place: self.payloads.keep(payload),
         };
-        let start = slot * self.codec.max_payload();
-        self.payloads[start..start + payload.len()].copy_from_slice(payload);
+    }
+
+    /// What lies there is played, or will not be.
+    fn empty(&mut self, slot: usize) {
+        let entry = &mut self.entries[slot];
+        if std::mem::take(&mut entry.filled) && entry.length > 0 {
+            self.payloads.free(entry.place);
+        }
     }
 
     fn payload(&self, slot: usize) -> &[u8] {
-        let start = slot * self.codec.max_payload();
-        &self.payloads[start..start + usize::from(self.entries[slot].length)]
+        let entry = self.entries[slot];
+        &self.payloads.at(entry.place)[..usize::from(entry.length)]
+    }
+
+    /// It is used soon.
+    pub fn prefetch(&self) {
+        prefetch(&self.stream);
+        prefetch(&self.lateness);
+        prefetch(&self.payloads);
+    }
+
+    /// A packet comes or is played next.
+    pub fn prefetch_packets(&self) {
+        self.payloads.prefetch();
+        if let Some(stream) = &self.stream {
+            prefetch(&self.entries[usize::from(stream.next) % SLOTS]);
+        }
     }
 
     fn step(&mut self, now: Instant, stream: &mut Stream) -> Step {
@@ -327,7 +360,7 @@ impl JitterBuffer {
             let entry = self.entries[slot];
             if entry.filled && entry.sequence == stream.next {
                 if entry.length == 0 {
-                    self.entries[slot].filled = false;
+                    self.empty(slot);
                     stream.next = stream.next.wrapping_add(1);
                     continue;
                 }

@@ -51,6 +51,13 @@ impl Legs {
         }
     }
 
+    /// It comes sooner.
+    pub fn prefetch_chain(&self, slot: PortSlot) {
+        if let Some(leg) = self.at(slot) {
+            leg.prefetch_chain();
+        }
+    }
+
     /// A packet to this leg comes soon.
     pub fn prefetch_ear(&self, slot: PortSlot) {
         if let Some(leg) = self.at(slot) {

@@ -193,6 +193,26 @@ impl Participant {
         }
     }
 
+    /// A packet of it comes soon, or it is turned soon: asks for how it is heard.
+    pub fn prefetch_chain(&self) {
+        if let Some(hearing) = &self.hearing {
+            hearing.prefetch();
+        }
+        if let Some(direct) = &self.direct {
+            direct.prefetch();
+        }
+    }
+
+    /// A packet of it comes next.
+    pub fn prefetch_packets(&self) {
+        if let Some(hearing) = &self.hearing {
+            hearing.prefetch_packets();
+        }
+        if let Some(direct) = &self.direct {
+            direct.prefetch_frame();
+        }
+    }
+
     /// Whether something of its own lies over what it hears.
     pub fn has_overlay(&self) -> bool {
         self.player.is_some() || self.key_tone.is_some()

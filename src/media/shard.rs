@@ -296,6 +296,7 @@ impl Shard {
             // Turning may take things out of the slot, or in: from the last to the first, nothing
             // that stays is missed.
             for place in (0..self.wheel.len(slot)).rev() {
+                self.prefetch_turn(slot, place);
                 match self.wheel.at(slot, place) {
                     Some(Turned::Bridge(bridge)) => self.turn_bridge(now, bridge),
                     Some(Turned::Leg(leg)) => self.turn_leg(now, leg),
@@ -308,6 +309,26 @@ impl Shard {
         {
             self.timers.pop();
             self.look_at(now, due, slot);
+        }
+    }
+
+    /// Has memory come that the next turns in this slot want.
+    fn prefetch_turn(&self, slot: usize, place: usize) {
+        let [bridge, seated, chains] =
+            [3, 2, 1].map(
+                |after| match self.wheel.at(slot, place.checked_sub(after)?)? {
+                    Turned::Bridge(bridge) => self.bridges.get(bridge)?.as_deref(),
+                    Turned::Leg(_) => None,
+                },
+            );
+        if let Some(bridge) = bridge {
+            bridge.prefetch_turn();
+        }
+        if let Some(bridge) = seated {
+            bridge.prefetch_seated(&self.legs);
+        }
+        if let Some(bridge) = chains {
+            bridge.prefetch_chains(&self.legs);
         }
     }
 
@@ -443,10 +464,12 @@ impl Shard {
         if let Some((bridge, seat)) = self.bridge_of(slot) {
             bridge.prefetch(seat);
         }
+        self.legs.prefetch_chain(slot);
     }
 
     /// It comes next: which leg hears it.
     pub fn prefetch_ear(&self, slot: PortSlot) -> Option<PortSlot> {
+        self.legs.at(slot)?.prefetch_packets();
         let (bridge, seat) = self.bridge_of(slot)?;
         let (_, ear) = bridge.counterpart(seat)?;
         self.legs.prefetch_ear(ear);

@@ -134,6 +134,11 @@ impl Bridge {
     /// One turn of the wheel: every source a frame further, then the rows that it clocks.
     pub fn turn(&mut self, legs: &mut Legs, cx: &mut Context<'_>) {
         for (_, slot) in self.seated() {
+            if let Some(hearing) = legs.at(slot).and_then(|it| it.hearing.as_deref()) {
+                hearing.prefetch_frame();
+            }
+        }
+        for (_, slot) in self.seated() {
             if let Some(participant) = legs.at_mut(slot) {
                 let events = &mut *cx.events;
                 participant.hear(cx.now, |event| events.push_back(event));

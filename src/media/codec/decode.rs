@@ -65,6 +65,12 @@ impl Decoder {
         self.rate
     }
 
+    /// Whether a payload becomes so many samples, not one more or less.
+    pub fn yields(&self, payload: &[u8], samples: usize) -> bool {
+        let one_each = matches!(self.state, State::Pcmu | State::Pcma) && self.resampler.is_none();
+        one_each && payload.len() == samples
+    }
+
     /// Decodes into `out` and says how many samples there are now; 0 when the payload is no good.
     /// What is longer than `out` is cut off.
     pub fn decode(&mut self, payload: &[u8], out: &mut [i16]) -> usize {
