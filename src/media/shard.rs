@@ -2,6 +2,7 @@
 //!
 //! After each `handle_*` the owner drains `poll_transmit`, then `poll_event`, then `poll_closed`.
 
+mod ahead;
 mod commands;
 #[cfg(test)]
 pub mod harness;
@@ -21,7 +22,6 @@ use crate::media::command::Event;
 use crate::media::dtmf::DigitSource;
 use crate::media::identity::Identity;
 use crate::media::legs::Legs;
-use crate::media::matrix::Seat;
 use crate::media::participant::Participant;
 use crate::media::prompt::PromptLibrary;
 use crate::media::reports::WallClock;
@@ -75,11 +75,28 @@ pub struct Shard {
     wheel: Wheel,
     /// When a leg's timer is to be looked at. An entry that its leg no longer stands for is stale.
     timers: BinaryHeap<Reverse<(Instant, PortSlot)>>,
+    out: Out,
+    closed: VecDeque<PortSlot>,
+}
+
+/// What comes of the work.
+struct Out {
     outbox: Outbox,
     events: VecDeque<Event>,
-    closed: VecDeque<PortSlot>,
     stats: ShardStats,
     payload: Box<Payload>,
+}
+
+impl Out {
+    fn context(&mut self, now: Instant) -> Context<'_> {
+        Context {
+            now,
+            outbox: &mut self.outbox,
+            events: &mut self.events,
+            stats: &mut self.stats,
+            payload: &mut self.payload,
+        }
+    }
 }
 
 impl Shard {
@@ -96,11 +113,13 @@ impl Shard {
             bridge_index: BTreeMap::new(),
             wheel: Wheel::default(),
             timers: BinaryHeap::new(),
-            outbox: Outbox::default(),
-            events: VecDeque::new(),
+            out: Out {
+                outbox: Outbox::default(),
+                events: VecDeque::new(),
+                stats: ShardStats::default(),
+                payload: Box::new(Payload::empty()),
+            },
             closed: VecDeque::new(),
-            stats: ShardStats::default(),
-            payload: Box::new(Payload::empty()),
         }
     }
 
@@ -123,7 +142,7 @@ impl Shard {
         let slot = self
             .legs
             .insert(Box::new(Participant::new(leg, local, identity)));
-        self.events.push_back(Event::Opened { leg, local });
+        self.out.events.push_back(Event::Opened { leg, local });
         slot
     }
 
@@ -143,13 +162,13 @@ impl Shard {
     }
 
     fn handle_rtp(&mut self, now: Instant, slot: PortSlot, source: SocketAddr, bytes: &[u8]) {
-        self.stats.rtp_in += 1;
+        self.out.stats.rtp_in += 1;
         let Ok(packet) = Packet::parse(bytes) else {
-            self.stats.parse_errors += 1;
+            self.out.stats.parse_errors += 1;
             return;
         };
         let Some(leg) = self.legs.at_mut(slot) else {
-            self.stats.dropped += 1;
+            self.out.stats.dropped += 1;
             return;
         };
         let wanted = leg.media.as_ref().map(|media| {
@@ -169,29 +188,31 @@ impl Shard {
             wanted.filter(|_| leg.path.admits(now, source))
         else {
             leg.dropped += 1;
-            self.stats.dropped += 1;
+            self.out.stats.dropped += 1;
             return;
         };
         if !audio && event.is_none() {
             // Not agreed on, comfort noise perhaps; but it took a number.
             leg.dropped += 1;
-            self.stats.dropped += 1;
+            self.out.stats.dropped += 1;
             leg.reception.note_other(now, packet.header, clock_hz);
             self.skip(slot, packet.header);
             return;
         }
         leg.path.latch(now, source);
         if leg.watch.hear(now) {
-            self.events.push_back(Event::MediaHeard { leg: leg.leg });
+            self.out
+                .events
+                .push_back(Event::MediaHeard { leg: leg.leg });
         }
         let gap = match event {
             None => leg.reception.note(now, packet.header, clock_hz),
             Some(_) => leg.reception.note_other(now, packet.header, clock_hz),
         };
-        self.stats.rtp_lost = self.stats.rtp_lost.saturating_add_signed(gap);
+        self.out.stats.rtp_lost = self.out.stats.rtp_lost.saturating_add_signed(gap);
         if !we_receive {
             leg.dropped += 1;
-            self.stats.dropped += 1;
+            self.out.stats.dropped += 1;
             return;
         }
         if audio && let Some(hearing) = &mut leg.hearing {
@@ -204,7 +225,7 @@ impl Shard {
             }
             let listened = leg.keys.need_the_voice();
             if let Some(digit) = leg.keys.event(now, &packet.header, packet.payload) {
-                self.events.push_back(Event::DigitPressed {
+                self.out.events.push_back(Event::DigitPressed {
                     leg: leg.leg,
                     digit,
                     source: DigitSource::Event,
@@ -222,13 +243,7 @@ impl Shard {
         let Some(bridge) = self.bridges.get_mut(place).and_then(Option::as_mut) else {
             return;
         };
-        let mut cx = Context {
-            now,
-            outbox: &mut self.outbox,
-            events: &mut self.events,
-            stats: &mut self.stats,
-            payload: &mut self.payload,
-        };
+        let mut cx = self.out.context(now);
         match event {
             Some(format) => bridge.key(&mut self.legs, &mut cx, seat, format, packet, passes),
             None => bridge.audio(&mut self.legs, &mut cx, seat, packet),
@@ -262,12 +277,12 @@ impl Shard {
         bytes: &[u8],
     ) {
         let Some(leg) = self.legs.at_mut(slot) else {
-            self.stats.dropped += 1;
+            self.out.stats.dropped += 1;
             return;
         };
         if !leg.path.admits_rtcp(source) {
             leg.dropped += 1;
-            self.stats.dropped += 1;
+            self.out.stats.dropped += 1;
             return;
         }
         let reception = &mut leg.reception;
@@ -277,12 +292,14 @@ impl Shard {
             }
         });
         if read.is_err() {
-            self.stats.parse_errors += 1;
+            self.out.stats.parse_errors += 1;
             return;
         }
         leg.path.note_rtcp(source, channel);
         if leg.watch.hear(now) {
-            self.events.push_back(Event::MediaHeard { leg: leg.leg });
+            self.out
+                .events
+                .push_back(Event::MediaHeard { leg: leg.leg });
         }
     }
 
@@ -312,37 +329,11 @@ impl Shard {
         }
     }
 
-    /// Has memory come that the next turns in this slot want.
-    fn prefetch_turn(&self, slot: usize, place: usize) {
-        let [bridge, seated, chains] =
-            [3, 2, 1].map(
-                |after| match self.wheel.at(slot, place.checked_sub(after)?)? {
-                    Turned::Bridge(bridge) => self.bridges.get(bridge)?.as_deref(),
-                    Turned::Leg(_) => None,
-                },
-            );
-        if let Some(bridge) = bridge {
-            bridge.prefetch_turn();
-        }
-        if let Some(bridge) = seated {
-            bridge.prefetch_seated(&self.legs);
-        }
-        if let Some(bridge) = chains {
-            bridge.prefetch_chains(&self.legs);
-        }
-    }
-
     fn turn_bridge(&mut self, now: Instant, place: usize) {
         let Some(bridge) = self.bridges.get_mut(place).and_then(Option::as_mut) else {
             return;
         };
-        let mut cx = Context {
-            now,
-            outbox: &mut self.outbox,
-            events: &mut self.events,
-            stats: &mut self.stats,
-            payload: &mut self.payload,
-        };
+        let mut cx = self.out.context(now);
         bridge.turn(&mut self.legs, &mut cx);
         if bridge.take_stale() {
             self.refresh_bridge(now, place);
@@ -353,10 +344,16 @@ impl Shard {
         let Some(leg) = self.legs.at_mut(slot) else {
             return;
         };
-        let events = &mut self.events;
-        let changed = leg.turn_alone(now, slot, &mut self.payload, &mut self.outbox, |event| {
-            events.push_back(event);
-        });
+        let events = &mut self.out.events;
+        let changed = leg.turn_alone(
+            now,
+            slot,
+            &mut self.out.payload,
+            &mut self.out.outbox,
+            |event| {
+                events.push_back(event);
+            },
+        );
         if changed {
             self.refresh_leg(now, slot);
         }
@@ -369,14 +366,14 @@ impl Shard {
         };
         leg.armed = None;
         while let Some(lasting) = leg.watch.silence(now) {
-            self.events.push_back(Event::MediaSilent {
+            self.out.events.push_back(Event::MediaSilent {
                 leg: leg.leg,
                 lasting,
             });
         }
         if leg.reports.due().is_some_and(|due| due <= now) {
             if let Some(wall_clock) = &self.wall_clock {
-                leg.report(now, slot, wall_clock, Staying::Stays, &mut self.outbox);
+                leg.report(now, slot, wall_clock, Staying::Stays, &mut self.out.outbox);
             }
             leg.reports.plan(now, self.random.share());
         }
@@ -406,11 +403,11 @@ impl Shard {
     }
 
     pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
-        self.outbox.take()
+        self.out.outbox.take()
     }
 
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.out.events.pop_front()
     }
 
     /// A slot whose leg has closed: its socket can go.
@@ -428,7 +425,7 @@ impl Shard {
         let (slot, mut participant) = self.legs.remove(leg)?;
         self.legs.release(slot);
         participant.armed = None;
-        self.events.push_back(Event::Detached { leg });
+        self.out.events.push_back(Event::Detached { leg });
         Some(participant)
     }
 
@@ -439,7 +436,7 @@ impl Shard {
         let slot = self.legs.insert(participant);
         self.refresh_leg(now, slot);
         self.arm(slot);
-        self.events.push_back(Event::Attached { leg });
+        self.out.events.push_back(Event::Attached { leg });
         slot
     }
 
@@ -454,38 +451,11 @@ impl Shard {
         self.load.busy()
     }
 
-    /// A packet of this leg comes soon.
-    pub fn prefetch(&self, slot: PortSlot) {
-        self.legs.prefetch(slot);
-    }
-
-    /// It comes sooner.
-    pub fn prefetch_bridge(&self, slot: PortSlot) {
-        if let Some((bridge, seat)) = self.bridge_of(slot) {
-            bridge.prefetch(seat);
-        }
-        self.legs.prefetch_chain(slot);
-    }
-
-    /// It comes next: which leg hears it.
-    pub fn prefetch_ear(&self, slot: PortSlot) -> Option<PortSlot> {
-        self.legs.at(slot)?.prefetch_packets();
-        let (bridge, seat) = self.bridge_of(slot)?;
-        let (_, ear) = bridge.counterpart(seat)?;
-        self.legs.prefetch_ear(ear);
-        Some(ear)
-    }
-
-    fn bridge_of(&self, slot: PortSlot) -> Option<(&Bridge, Seat)> {
-        let (place, seat) = self.legs.at(slot)?.place?;
-        Some((self.bridges.get(place)?.as_deref()?, seat))
-    }
-
     /// What was counted since the last call.
     pub fn stats(&mut self) -> ShardStats {
-        self.stats.rtp_out = std::mem::take(&mut self.outbox.rtp_sent);
-        self.stats.encoded = std::mem::take(&mut self.payload.encoded);
-        std::mem::take(&mut self.stats)
+        self.out.stats.rtp_out = std::mem::take(&mut self.out.outbox.rtp_sent);
+        self.out.stats.encoded = std::mem::take(&mut self.out.payload.encoded);
+        std::mem::take(&mut self.out.stats)
     }
 
     /// Derives the rows anew and puts the bridge on the wheel or takes it off.
@@ -506,7 +476,7 @@ impl Shard {
             }
             (None, false) | (Some(_), true) => {}
         }
-        bridge.settle(&mut self.events);
+        bridge.settle(&mut self.out.events);
     }
 
     /// A leg without a seat is turned by the wheel itself; with one, by its bridge.

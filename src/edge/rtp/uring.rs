@@ -12,12 +12,15 @@
 
 mod buffers;
 mod files;
+mod head;
+mod key;
 mod outgoing;
+mod probe;
 
 use std::collections::VecDeque;
 use std::io;
 use std::mem::{ManuallyDrop, MaybeUninit};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +33,8 @@ use crate::edge::clock;
 use crate::edge::rtp::socket::SocketPair;
 use crate::edge::rtp::uring::buffers::Buffers;
 use crate::edge::rtp::uring::files::Files;
+use crate::edge::rtp::uring::head::{HEAD, NAME, read_head};
+use crate::edge::rtp::uring::key::{CANCELLED, RTCP, RTP, SENT, SENT_REPORT, WAKE, key, split};
 use crate::edge::rtp::uring::outgoing::{Outgoing, PACKETS};
 use crate::edge::rtp::wake::Wake;
 use crate::edge::rtp::{Datagram, MediaIo, Wait};
@@ -44,21 +49,9 @@ const MANY: usize = 512;
 const MAX_ROUNDS: usize = 64;
 /// The buffers' group; there is one.
 const GROUP: u16 = 0;
-/// In front of a datagram: `io_uring_recvmsg_out`, then the address.
-const OUT: usize = 16;
-const NAME: usize = size_of::<libc::sockaddr_in6>();
 /// `IORING_ENTER_GETEVENTS`: the kernel does its part.
 const GET_EVENTS: u32 = 1;
 
-const RTP: u64 = 0;
-const RTCP: u64 = 1;
-const WAKE: u64 = 2;
-const SENT: u64 = 3;
-const SENT_REPORT: u64 = 4;
-const CANCELLED: u64 = 5;
-
-/// How long a probe waits for its own packet.
-const PROBE: Duration = Duration::from_secs(1);
 /// How long sockets may take to be let go of. It takes one entry.
 const LET_GO: Duration = Duration::from_secs(1);
 
@@ -158,31 +151,6 @@ impl UringIo {
         })
     }
 
-    /// Whether it works here: a packet is sent to ourselves and comes, and after it another.
-    pub fn probe() -> io::Result<()> {
-        let mut io = Self::new(Arc::new(Wake::new()?))?;
-        let sockets = SocketPair::bind_anywhere(Ipv4Addr::LOCALHOST.into())
-            .or_else(|_| SocketPair::bind_anywhere(Ipv6Addr::LOCALHOST.into()))?;
-        let ours = sockets.address()?;
-        io.open(PortSlot(0), sockets)?;
-        let limit = clock::now() + PROBE;
-        for word in [b"one", b"two"] {
-            io.send(PortSlot(0), Channel::Rtp, ours, word);
-            io.flush();
-            let came = loop {
-                io.wait(Wait::PacketOr(Some(limit)))?;
-                if io.advance() || io.broken.is_some() || clock::now() >= limit {
-                    break io.current();
-                }
-            };
-            if !came.is_some_and(|it| it.source == ours && it.bytes == word) {
-                let reason = || io::Error::other("a packet to ourselves did not come");
-                return Err(io.broken.take().unwrap_or_else(reason));
-            }
-        }
-        Ok(())
-    }
-
     /// Why the ring is of no use any more. What it had received still comes out of `receive`.
     pub fn broken(&self) -> Option<&io::Error> {
         self.broken.as_ref()
@@ -232,13 +200,12 @@ impl UringIo {
 
     pub fn current(&mut self) -> Option<Datagram<'_>> {
         let current = self.current.as_ref()?;
-        let begin = OUT + NAME;
-        let filled = self.buffers.filled(current.buffer, begin + current.length);
+        let filled = self.buffers.filled(current.buffer, HEAD + current.length);
         Some(Datagram {
             slot: current.slot,
             channel: current.channel,
             source: current.source,
-            bytes: &mut filled[begin..],
+            bytes: &mut filled[HEAD..],
         })
     }
 
@@ -575,40 +542,4 @@ impl Drop for UringIo {
             }
         }
     }
-}
-
-fn key(kind: u64, slot: PortSlot) -> u64 {
-    (u64::from(slot.0) << 8) | kind
-}
-
-fn split(key: u64) -> (u64, PortSlot) {
-    // Made of a slot by `key`.
-    (key & 0xff, PortSlot((key >> 8) as u32))
-}
-
-/// Where a datagram came from and how long it is: `io_uring_recvmsg_out`, then a `sockaddr`. `None`
-/// for what was cut off, and for what has no address.
-fn read_head(filled: &[u8]) -> Option<(SocketAddr, usize)> {
-    let word = |at: usize| Some(u32::from_ne_bytes(filled.get(at..at + 4)?.try_into().ok()?));
-    let (length, flags) = (word(8)? as usize, word(12)?);
-    if flags & libc::MSG_TRUNC as u32 != 0 || filled.len() < OUT + NAME + length {
-        return None;
-    }
-    let name = filled.get(OUT..OUT + NAME)?;
-    let family = i32::from(u16::from_ne_bytes([name[0], name[1]]));
-    let port = u16::from_be_bytes([name[2], name[3]]);
-    let source = match family {
-        libc::AF_INET => {
-            let octets: [u8; 4] = name[4..8].try_into().ok()?;
-            SocketAddr::new(IpAddr::V4(octets.into()), port)
-        }
-        libc::AF_INET6 => {
-            let octets: [u8; 16] = name[8..24].try_into().ok()?;
-            let flow = u32::from_ne_bytes(name[4..8].try_into().ok()?);
-            let scope = u32::from_ne_bytes(name[24..28].try_into().ok()?);
-            std::net::SocketAddrV6::new(octets.into(), port, flow, scope).into()
-        }
-        _ => return None,
-    };
-    Some((source, length))
 }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::id::{BridgeId, LegId};
-use crate::media::bridge::{Bridge, Context};
+use crate::media::bridge::Bridge;
 use crate::media::command::{Command, ConveneRefusal, Event, SeatRefusal};
 use crate::media::dtmf::Digit;
 use crate::media::matrix::Seat;
@@ -17,7 +17,7 @@ impl Shard {
     /// Carries out a command. `Open` and `Detach` concern sockets and are calls of their own.
     pub fn handle_command(&mut self, now: Instant, command: Command) {
         match command {
-            Command::Open { leg } => self.events.push_back(Event::OpenFailed { leg }),
+            Command::Open { leg } => self.out.events.push_back(Event::OpenFailed { leg }),
             Command::Detach { .. } => {}
             Command::Configure { leg, media } => {
                 let Some(slot) = self.legs.find(leg) else {
@@ -132,13 +132,7 @@ impl Shard {
         let Some(bridge) = self.bridges.get_mut(place).and_then(Option::as_mut) else {
             return;
         };
-        let mut cx = Context {
-            now,
-            outbox: &mut self.outbox,
-            events: &mut self.events,
-            stats: &mut self.stats,
-            payload: &mut self.payload,
-        };
+        let mut cx = self.out.context(now);
         bridge.press(&mut self.legs, &mut cx, seat, digit);
         if bridge.take_stale() {
             self.refresh_bridge(now, place);
@@ -189,13 +183,13 @@ impl Shard {
                     bridge.sit(seat, slot);
                 }
                 self.refresh_bridge(now, place);
-                self.events.push_back(Event::Seated {
+                self.out.events.push_back(Event::Seated {
                     bridge: id,
                     leg,
                     seat,
                 });
             }
-            Err(cause) => self.events.push_back(Event::SeatRefused {
+            Err(cause) => self.out.events.push_back(Event::SeatRefused {
                 bridge: id,
                 leg,
                 cause,
@@ -249,7 +243,7 @@ impl Shard {
 
     fn convene(&mut self, now: Instant, id: BridgeId) {
         let Some(place) = self.bridge_index.get(&id).copied() else {
-            self.events.push_back(Event::ConveneRefused {
+            self.out.events.push_back(Event::ConveneRefused {
                 bridge: id,
                 cause: ConveneRefusal::Admission,
             });
@@ -264,21 +258,22 @@ impl Shard {
                 room.then_some(()).ok_or(ConveneRefusal::Admission)
             });
             if let Err(cause) = admitted {
-                self.events
+                self.out
+                    .events
                     .push_back(Event::ConveneRefused { bridge: id, cause });
                 return;
             }
             bridge.convened = true;
             self.refresh_bridge(now, place);
         }
-        self.events.push_back(Event::Convened { bridge: id });
+        self.out.events.push_back(Event::Convened { bridge: id });
     }
 
     fn cut_play(&mut self, slot: PortSlot) {
         if let Some(leg) = self.legs.at_mut(slot)
             && let Some(player) = leg.player.take()
         {
-            self.events.push_back(Event::PlayEnded {
+            self.out.events.push_back(Event::PlayEnded {
                 leg: leg.leg,
                 play: player.play,
                 completed: false,
@@ -310,11 +305,11 @@ impl Shard {
         if participant.reports.is_planned()
             && let Some(wall_clock) = &self.wall_clock
         {
-            participant.report(now, slot, wall_clock, Staying::Leaves, &mut self.outbox);
+            participant.report(now, slot, wall_clock, Staying::Leaves, &mut self.out.outbox);
         }
         let stats = participant.stats();
-        self.stats.concealed_frames += stats.concealed_frames;
-        self.events.push_back(Event::Closed { leg, stats });
+        self.out.stats.concealed_frames += stats.concealed_frames;
+        self.out.events.push_back(Event::Closed { leg, stats });
         self.closed.push_back(slot);
     }
 }
