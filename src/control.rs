@@ -37,6 +37,7 @@ pub mod proof;
 pub mod record;
 mod recording;
 pub mod refusal;
+mod reinvite;
 mod rescoping;
 pub mod ringing;
 pub mod role;
