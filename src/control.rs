@@ -55,3 +55,4 @@ mod talking;
 pub mod timers;
 pub mod transfer;
 mod view;
+pub mod waiting;
