@@ -7,6 +7,7 @@ pub mod callback;
 mod choosing;
 mod clearing;
 pub mod collector;
+pub mod conference;
 pub mod desk;
 mod dial_in;
 mod dialling;

@@ -10,10 +10,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::control::call::ConferenceState;
+use crate::control::conference::Place;
 use crate::control::desk::Owner as Whose;
 use crate::control::directory::SupervisorEntry;
 use crate::control::input::{Identity, Network, Reply};
-use crate::control::joining::Place;
 use crate::control::number;
 use crate::control::output::{Notice, Target};
 use crate::control::policy::{self, Coaching};
