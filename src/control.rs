@@ -55,5 +55,6 @@ mod takeover;
 mod talking;
 pub mod timers;
 pub mod transfer;
+mod typing;
 mod view;
 pub mod waiting;

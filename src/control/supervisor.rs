@@ -18,10 +18,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::control::collector::{Collected, DigitCollector, Entry};
+use crate::control::collector::{DigitCollector, Entry};
 use crate::control::directory::SupervisorEntry;
 use crate::control::input::Signal;
-use crate::control::keys::{Keys, Reported};
+use crate::control::keys::Keys;
 use crate::control::order::Order;
 use crate::control::output::Notice;
 use crate::control::policy::Coaching;
@@ -37,7 +37,7 @@ use crate::id::{
     CallId, Generation, HelpId, Language, LegId, PlayId, RecordId, RequestId, SessionId,
 };
 use crate::media::command::{Command, Ducking, Event, Sound};
-use crate::media::dtmf::{Digit, DigitSource};
+use crate::media::dtmf::DigitSource;
 use crate::media::matrix::Seat;
 use crate::wire::sdp::SessionDescription;
 
@@ -474,102 +474,6 @@ impl Switchboard {
                 self.reservation_failed(now, session);
             }
             (Owner::Supervisor(_) | Owner::Desk | Owner::Call(_) | Owner::Leg(_), _) => {}
-        }
-    }
-
-    /// One report of a key, by whatever way it came.
-    pub(in crate::control) fn supervisor_key(
-        &mut self,
-        now: Instant,
-        leg: LegId,
-        digit: Digit,
-        source: DigitSource,
-    ) {
-        let Some(supervisor) = self.supervisors.get_mut(&leg) else {
-            return;
-        };
-        if supervisor.keys.handle_report(now, digit, source) == Reported::Again {
-            return;
-        }
-        self.notify(Notice::DigitCounted(source));
-        if self.ringing_key(now, leg, digit) {
-            return;
-        }
-        self.cut_prompt_short(leg);
-        self.keep_awake(now, leg);
-
-        let Some(supervisor) = self.supervisors.get_mut(&leg) else {
-            return;
-        };
-        let collected = supervisor.collector.handle_digit(now, digit);
-        self.watch_entry(leg);
-        match collected {
-            Some(Collected::Entry(entry)) => self.entry_typed(now, leg, entry),
-            Some(Collected::Cleared) => self.entry_cleared(now, leg),
-            None if digit == Digit::STAR => self.star_pressed(now, leg),
-            None => {}
-        }
-    }
-
-    fn cut_prompt_short(&mut self, leg: LegId) {
-        let Some(supervisor) = self.supervisors.get_mut(&leg) else {
-            return;
-        };
-        // A last word is spoken to its end: the BYE waits for it.
-        if !matches!(supervisor.state, State::Leaving) && supervisor.playing.take().is_some() {
-            self.leg_command(leg, Command::StopPlay { leg });
-        }
-    }
-
-    fn watch_entry(&mut self, leg: LegId) {
-        let deadline = self
-            .supervisors
-            .get(&leg)
-            .and_then(|supervisor| supervisor.collector.poll_timeout());
-        match deadline {
-            Some(at) => self.wake(leg, SupervisorTimer::InterDigit, at),
-            None => self.let_sleep(leg, SupervisorTimer::InterDigit),
-        }
-    }
-
-    fn entry_expired(&mut self, now: Instant, leg: LegId) {
-        let Some(supervisor) = self.supervisors.get_mut(&leg) else {
-            return;
-        };
-        if let Some(Collected::Cleared) = supervisor.collector.handle_timeout(now) {
-            self.entry_cleared(now, leg);
-        }
-    }
-
-    fn entry_cleared(&mut self, now: Instant, leg: LegId) {
-        self.play(leg, vec![speech::CLEARED]);
-        self.star_pressed(now, leg);
-    }
-
-    fn entry_typed(&mut self, now: Instant, leg: LegId, entry: Entry) {
-        let Some(supervisor) = self.supervisors.get_mut(&leg) else {
-            return;
-        };
-        match &supervisor.state {
-            State::EnteringPin { .. } => self.pin_typed(now, leg, entry),
-            State::ChoosingCall(_) => self.choice_typed(now, leg, &entry),
-            State::Joining(_) | State::Supervising(_) => {
-                self.queue_request(now, leg, Request::Keys { entry, at: now });
-            }
-            State::Greeting { .. } | State::Leaving | State::Ringing(_) => {}
-        }
-    }
-
-    /// Puts a command behind those that wait, and processes what can be.
-    pub(in crate::control) fn queue_request(&mut self, now: Instant, leg: LegId, request: Request) {
-        let Some(supervisor) = self.supervisors.get_mut(&leg) else {
-            return;
-        };
-        if supervisor.requests.len() < MAX_REQUESTS {
-            supervisor.requests.push_back(request);
-            self.process_requests(now, leg);
-        } else {
-            self.turn_away(leg, request);
         }
     }
 
