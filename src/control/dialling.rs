@@ -330,3 +330,6 @@ impl Switchboard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
