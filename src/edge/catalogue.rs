@@ -103,6 +103,7 @@ impl Catalogue {
 }
 
 fn entry(mut table: Table) -> Result<Entry, Complaint> {
+    table.declare(&["name", "text", "prompt", "sip", "http", "severity"]);
     let name = table.require("name", "a name")?;
     let text = table.require("text", "a sentence")?;
     let prompts = "a list of prompt files without their ending, such as \"9\" or \"pupil-gone\"";

@@ -2,7 +2,8 @@
 //! expected there.
 //!
 //! [`parse`] gives the root [`Table`]. Whoever knows the format takes each key that it knows out of
-//! the table and calls [`Table::finish`], which complains about the first one that is left.
+//! the table and calls [`Table::finish`], which complains about the first one that is left and
+//! says which key was probably meant.
 //! `${NAME}` inside any text is replaced by what `lookup` answers, so that secrets can stay out of
 //! the file; a complaint shows the text as it was written, never what it was replaced by.
 
@@ -66,8 +67,10 @@ pub struct Table {
     /// `[sip.tls]`, `[[trunk]]`; empty for the root.
     place: String,
     entries: BTreeMap<String, Item>,
-    /// What has been asked for, in that order: what a complaint offers instead.
+    /// What has been declared or asked for, in that order: what a complaint offers instead.
     known: Vec<&'static str>,
+    /// All that there can be is among `known` already.
+    declared: bool,
 }
 
 /// A value and where it stands.
@@ -143,12 +146,23 @@ impl Table {
             line,
             place: String::new(),
             known: Vec::new(),
+            declared: false,
         }
+    }
+
+    /// Declares all keys that the table can have, so that one without its required key can say
+    /// which of those that it has instead is unknown.
+    pub fn declare(&mut self, keys: &[&'static str]) {
+        self.known = keys.to_vec();
+        self.declared = true;
     }
 
     /// The value of a key, once.
     pub fn take(&mut self, key: &'static str) -> Option<Item> {
-        self.known.push(key);
+        if !self.known.contains(&key) {
+            debug_assert!(!self.declared, "{key} is not among the declared keys");
+            self.known.push(key);
+        }
         self.entries.remove(key)
     }
 
@@ -156,7 +170,35 @@ impl Table {
     pub fn require(&mut self, key: &'static str, expected: &str) -> Result<Item, Complaint> {
         match self.take(key) {
             Some(item) => Ok(item),
-            None => Err(self.complain(format!("{key} is missing, expected {expected}"))),
+            None => {
+                let instead = self.instead_of(key);
+                Err(self.complain(format!("{key} is missing, expected {expected}{instead}")))
+            }
+        }
+    }
+
+    /// What stands in the table where a required key does not: the unknown key that is most like
+    /// it, or else the first.
+    fn instead_of(&self, key: &str) -> String {
+        let unknown = self
+            .entries
+            .iter()
+            .filter(|(name, _)| self.declared && !self.known.contains(&name.as_str()));
+        let Some((name, item)) =
+            unknown.min_by_key(|(name, item)| (!is_like(name, key), item.line))
+        else {
+            return String::new();
+        };
+        let line = match item.line {
+            0 => String::new(),
+            line => format!(" in line {line}"),
+        };
+        match is_like(name, key) {
+            true => format!("; {name}{line} is an unknown key: is {key} meant?"),
+            false => format!(
+                "; {name}{line} is an unknown key, expected one of {}",
+                self.known.join(", ")
+            ),
         }
     }
 
@@ -175,6 +217,7 @@ impl Table {
                 place,
                 entries: BTreeMap::new(),
                 known: Vec::new(),
+                declared: false,
             }),
         }
     }
@@ -240,18 +283,29 @@ impl Table {
 
     /// Refuses the first key that nobody asked for.
     pub fn finish(self) -> Result<(), Complaint> {
-        let Some(first) = self.entries.values().min_by_key(|item| item.line) else {
+        let Some((name, first)) = self.entries.iter().min_by_key(|(_, item)| item.line) else {
             return Ok(());
         };
         let what = match first.place.ends_with(']') {
             true => "table",
             false => "key",
         };
+        let meant = match self.known.iter().find(|known| is_like(name, known)) {
+            Some(known) => format!("; is {known} meant?"),
+            None => String::new(),
+        };
         Err(first.complain(format!(
-            "unknown {what}, expected one of {}",
+            "unknown {what}, expected one of {}{meant}",
             self.known.join(", ")
         )))
     }
+}
+
+/// Whether one is the other with a slip of the hand: a third of its letters, at most, are other
+/// ones, too many, missing or swapped.
+fn is_like(written: &str, known: &str) -> bool {
+    let slips = strsim::osa_distance(written, known);
+    slips > 0 && slips * 3 <= written.len().max(known.len())
 }
 
 impl Item {

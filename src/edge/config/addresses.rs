@@ -48,6 +48,7 @@ pub(super) fn sip(root: &mut Table, base: &Path, places: &mut Places) -> Result<
     let tls = match tls_table.is_empty() {
         true => None,
         false => {
+            tls_table.declare(&["cert", "key"]);
             let cert = tls_table.require("cert", "the path of a PEM file")?;
             let key = tls_table.require("key", "the path of a PEM file")?;
             Some(Tls {

@@ -21,6 +21,15 @@ const TARGET: &str = "\"agent\", \"trunk:NAME\" or \"pool:NAME\"";
 pub(super) fn trunks(root: &mut Table, places: &mut Places) -> Result<Vec<Trunk>, Complaint> {
     let mut trunks: Vec<Trunk> = Vec::new();
     for mut table in root.tables("trunk")? {
+        table.declare(&[
+            "name",
+            "peers",
+            "uri",
+            "caller_id",
+            "network",
+            "username",
+            "password",
+        ]);
         let name_item = table.require("name", NAME)?;
         let name = name_item.text(NAME)?.to_owned();
         let is_name = name
@@ -95,6 +104,7 @@ pub(super) fn routes(root: &mut Table, trunks: &[Trunk]) -> Result<Vec<Route>, C
 
     let mut routes = Vec::with_capacity(tables.len());
     for mut table in tables.drain(..) {
+        table.declare(&["number", "from", "to"]);
         let number_item = table.require("number", NUMBER)?;
         let number = Regex::new(number_item.filled_text(NUMBER)?).map_err(|error| {
             // The last line of a regex error says what is wrong; the others draw it.

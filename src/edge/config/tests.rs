@@ -414,6 +414,14 @@ fn what_cannot_work_is_refused_with_line_and_expectation() {
             "sottovoce.toml:1: [[trunk]]: peers is missing, expected a list of source addresses",
         ),
         (
+            "[[trunk]]\nnmae = \"a\"\npeers = []\nuri = \"sip:x\"",
+            "sottovoce.toml:1: [[trunk]]: name is missing, expected a name of letters, digits, '-', '_' or '.', other than \"agents\"; nmae in line 2 is an unknown key: is name meant?",
+        ),
+        (
+            "[[route]]\nnumbers = \"^2$\"\nto = \"agent\"",
+            "sottovoce.toml:1: [[route]]: number is missing, expected a regular expression; numbers in line 2 is an unknown key: is number meant?",
+        ),
+        (
             "[[trunk]]\nname = \"agents\"",
             "sottovoce.toml:2: [[trunk]] name: expected a name of letters",
         ),

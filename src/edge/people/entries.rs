@@ -18,6 +18,14 @@ pub(super) fn organisations(root: &mut Table, people: &mut People) -> Result<(),
 
 /// Takes one organisation in. It must not be there yet; so with those below.
 pub(super) fn organisation(mut table: Table, people: &mut People) -> Result<(), Complaint> {
+    table.declare(&[
+        "id",
+        "name",
+        "supervising_numbers",
+        "supervision",
+        "agent_notice",
+        "help_keys",
+    ]);
     let id_item = table.require("id", ID)?;
     let id = word(&id_item, ID)?;
     if people.organisations.contains_key(&id) {
@@ -51,6 +59,7 @@ pub(super) fn pools(root: &mut Table, people: &mut People) -> Result<(), Complai
 }
 
 pub(super) fn pool(mut table: Table, people: &mut People) -> Result<(), Complaint> {
+    table.declare(&["organisation", "name", "agent_notice"]);
     let organisation = organisation_of(&mut table, people)?;
     let name_item = table.require("name", ID)?;
     let pool = Pool {
@@ -74,6 +83,15 @@ pub(super) fn agents(root: &mut Table, people: &mut People) -> Result<(), Compla
 }
 
 pub(super) fn agent(mut table: Table, people: &mut People) -> Result<(), Complaint> {
+    table.declare(&[
+        "organisation",
+        "extension",
+        "name",
+        "pools",
+        "contact",
+        "agent_notice",
+        "password",
+    ]);
     let extension_item = table.require("extension", ID)?;
     let extension = word(&extension_item, ID)?;
     let password = secret(&mut table, "password")?;
@@ -105,6 +123,21 @@ pub(super) fn supervisors(root: &mut Table, people: &mut People) -> Result<(), C
 }
 
 pub(super) fn supervisor(mut table: Table, people: &mut People) -> Result<(), Complaint> {
+    table.declare(&[
+        "organisation",
+        "user",
+        "name",
+        "phone",
+        "default_country",
+        "devices",
+        "agent",
+        "sip_password",
+        "pin",
+        "password",
+        "pools",
+        "may",
+        "language",
+    ]);
     let user_item = table.require("user", ID)?;
     let user = word(&user_item, ID)?;
     let sip_password = secret(&mut table, "sip_password")?;

@@ -92,6 +92,17 @@ fn what_cannot_be_applied_is_refused_with_line_and_expectation() {
             "people.toml:1: [[organisation]]: id is missing, expected a name of letters",
         ),
         (
+            join(&[
+                acme,
+                "[[agent]]\norganisation = \"acme\"\nextension = \"204\"\nnam = \"A\"\n",
+            ]),
+            "people.toml:5: [[agent]]: name is missing, expected a name of at most 100 characters, without control characters; nam in line 8 is an unknown key: is name meant?",
+        ),
+        (
+            join(&[acme, "[[pool]]\norganization = \"acme\"\nname = \"x\"\n"]),
+            "people.toml:5: [[pool]]: organisation is missing, expected the id of an [[organisation]] of this file; organization in line 6 is an unknown key: is organisation meant?",
+        ),
+        (
             "[[organisation]]\nid = \"a b\"\nname = \"x\"".to_owned(),
             "people.toml:2: [[organisation]] id: expected a name of letters, digits, '-', '_' or '.', found \"a b\"",
         ),

@@ -57,6 +57,7 @@ impl Lines<'_> {
             place,
             entries,
             known: Vec::new(),
+            declared: false,
         })
     }
 

@@ -30,7 +30,7 @@ fn an_unknown_key_is_refused_with_those_that_are_known() {
 
     assert_eq!(
         tls.finish().unwrap_err().to_string(),
-        "a.toml:3: [sip.tls] kee: unknown key, expected one of cert, key"
+        "a.toml:3: [sip.tls] kee: unknown key, expected one of cert, key; is key meant?"
     );
 }
 
@@ -42,7 +42,7 @@ fn an_unknown_table_is_refused() {
 
     assert_eq!(
         root.finish().unwrap_err().to_string(),
-        "a.toml:2: [snip]: unknown table, expected one of node, sip"
+        "a.toml:2: [snip]: unknown table, expected one of node, sip; is sip meant?"
     );
 }
 
@@ -79,6 +79,53 @@ fn a_missing_key_is_named() {
         trunk.require("uri", "a SIP URI").unwrap_err().to_string(),
         "a.toml:2: [[trunk]]: uri is missing, expected a SIP URI"
     );
+}
+
+#[test]
+fn a_key_that_is_misspelt_is_named_where_it_is_missed() {
+    let missing = |text: &str| {
+        let mut root = read(text);
+        let agent = &mut root.tables("agent").unwrap()[0];
+        agent.declare(&["extension", "name", "pools"]);
+        agent.take("extension");
+        agent.require("name", "a name").unwrap_err().to_string()
+    };
+
+    assert_eq!(
+        missing("[[agent]]\nextension = \"204\"\npools = []\nnam = \"Aino\"\n"),
+        "a.toml:1: [[agent]]: name is missing, expected a name; \
+         nam in line 4 is an unknown key: is name meant?"
+    );
+    assert_eq!(
+        missing("[[agent]]\ncolour = \"red\"\nnmae = \"Aino\"\n"),
+        "a.toml:1: [[agent]]: name is missing, expected a name; \
+         nmae in line 3 is an unknown key: is name meant?"
+    );
+    assert_eq!(
+        missing("[[agent]]\ncolour = \"red\"\n"),
+        "a.toml:1: [[agent]]: name is missing, expected a name; \
+         colour in line 2 is an unknown key, expected one of extension, name, pools"
+    );
+    assert_eq!(
+        missing("[[agent]]\npools = []\n"),
+        "a.toml:1: [[agent]]: name is missing, expected a name"
+    );
+}
+
+#[test]
+fn a_key_is_meant_when_a_third_of_it_at_most_is_wrong() {
+    for (written, known) in [
+        ("nam", "name"),
+        ("nmae", "name"),
+        ("pasword", "password"),
+        ("organization", "organisation"),
+        ("user_name", "username"),
+    ] {
+        assert!(is_like(written, known), "{written} {known}");
+    }
+    for (written, known) in [("pin", "uri"), ("to", "url"), ("name", "name"), ("x", "y")] {
+        assert!(!is_like(written, known), "{written} {known}");
+    }
 }
 
 #[test]
