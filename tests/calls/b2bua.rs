@@ -185,6 +185,9 @@ async fn a_blind_transfer_moves_the_customer_to_the_new_agent() {
         scene.agent.state().transfer.contains(&200)
     })
     .await;
+    let told = scene.agent.state().transfer;
+    let tried = told.iter().filter(|status| **status == 100).count();
+    assert_eq!(tried, 1, "100 once: {told:?}");
     stop(scene.service);
 }
 

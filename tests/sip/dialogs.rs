@@ -334,6 +334,15 @@ async fn a_transfer_is_asked_accepted_and_told_about() {
     };
     assert_eq!((&*target, consulted), ("205", None));
     world.sip.send(leg, SignalCommand::AcceptRefer { request });
+    let (status, last) = (100, false);
+    world.sip.send(
+        leg,
+        SignalCommand::NotifyRefer {
+            request,
+            status,
+            last,
+        },
+    );
     assert_eq!(carrier.receive().await.status(), 202);
     let first = carrier.request("NOTIFY").await;
     assert!(first.body.starts_with("SIP/2.0 100"));

@@ -166,7 +166,6 @@ impl Session {
                         .with("Contact", self.dialog.flow.contact())
                         .build();
                     refer.answer(answer).await;
-                    self.notify(&refer, 100, false).await;
                     self.refers.accepted(request, refer);
                 }
             }
