@@ -39,6 +39,7 @@ pub mod record;
 mod recording;
 pub mod refusal;
 mod reinvite;
+mod relay;
 mod rescoping;
 pub mod ringing;
 pub mod role;

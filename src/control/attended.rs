@@ -82,6 +82,7 @@ impl Switchboard {
         if !own {
             return Err(603);
         }
+        self.may_meet(call, side, other, own_side.other())?;
         let leg = other.party(own_side.other()).leg;
         let settled = |leg: &Leg| leg.is_confirmed() && leg.negotiation.is_idle();
         let ready = matches!(other.state, CallState::Talking { transfer: None });

@@ -129,6 +129,9 @@ impl Switchboard {
         self.media(shard, Command::OpenBridge { bridge });
         let owner = LegOwner::Call(id);
         self.admit(now, leg, owner, Way::Inbound, shard, caller.network);
+        if let Some(leg) = self.legs.get_mut(&leg) {
+            leg.trunk = caller.trunk;
+        }
     }
 
     /// The call as the store knows it; again whenever its agent changes.

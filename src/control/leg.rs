@@ -28,6 +28,8 @@ pub struct Leg {
     pub shard: ShardId,
     /// The other end of this leg counts as on the internal network.
     pub network: Network,
+    /// The trunk that it came by, where the other end called us.
+    pub trunk: Option<Arc<str>>,
     /// Our RTP address, once the shard has opened a port.
     pub local: Option<SocketAddr>,
     pub negotiation: Negotiation,

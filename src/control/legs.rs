@@ -37,6 +37,7 @@ impl Switchboard {
                 state: LegState::Trying,
                 shard,
                 network,
+                trunk: None,
                 local: None,
                 negotiation: Negotiation::default(),
                 silence: Silence::default(),

@@ -118,22 +118,31 @@ impl Caller {
         }
     }
 
+    /// Whoever is sent on by an agent: they go where the agent may call, as far as it does not lead
+    /// outside, and where the trunk that they came by may.
+    pub fn sent_on(agent: AgentKey, trunk: Option<Arc<str>>) -> Self {
+        Self {
+            agent: Some(agent),
+            network: match trunk {
+                Some(_) => Network::External,
+                None => Network::Internal,
+            },
+            trunk,
+        }
+    }
+
     /// Whether a route lets this caller through. Without `from` it is open to all, except that a
-    /// call from an external trunk never leaves by an external trunk.
+    /// call from an external trunk never leaves by an external trunk: a route that allows it names
+    /// the trunk that the call came by.
     fn may_take(&self, route: &Route) -> bool {
+        let leaves = matches!(&route.to, RouteTarget::Trunk { external: true, .. });
+        let relayed = leaves && self.network == Network::External;
         match &route.from {
             Some(from) => from.iter().any(|name| match &**name {
-                AGENTS => self.trunk.is_none() || self.agent.is_some(),
+                AGENTS => !relayed && (self.trunk.is_none() || self.agent.is_some()),
                 name => self.trunk.as_deref() == Some(name),
             }),
-            None => match &route.to {
-                RouteTarget::Trunk { external: true, .. } => self.network == Network::Internal,
-                RouteTarget::Trunk {
-                    external: false, ..
-                }
-                | RouteTarget::Agent
-                | RouteTarget::Pool(_) => true,
-            },
+            None => !relayed,
         }
     }
 }

@@ -7,12 +7,12 @@ use std::time::Instant;
 
 use crate::control::call::{Attempt, CallState, Refusals, Side};
 use crate::control::dialling::RING_TIME;
-use crate::control::input::{Network, Signal};
+use crate::control::input::Signal;
 use crate::control::leg::Departure;
 use crate::control::legs::{Dialled, MAX_FORWARDS};
-use crate::control::output::{Notice, SignalCommand};
+use crate::control::output::{Notice, SignalCommand, Target};
 use crate::control::policy::CallKind;
-use crate::control::route::{AgentKey, Caller};
+use crate::control::route::NoRoute;
 use crate::control::switchboard::{Switchboard, reason};
 use crate::control::timers::{Owner, Timer};
 use crate::id::{CallId, LegId, RequestId};
@@ -48,20 +48,11 @@ impl Switchboard {
         let Some(leg) = call.party(side).leg else {
             return;
         };
-        let destination = match (&call.state, call.party(side).agent.clone()) {
+        let destination = match (&call.state, self.sent_on(call, side)) {
             (CallState::Talking { transfer: Some(_) }, _) => Err(491),
-            (CallState::Talking { transfer: None }, Some(extension)) => {
-                let caller = Caller {
-                    agent: call.organisation.clone().map(|organisation| AgentKey {
-                        organisation,
-                        extension,
-                    }),
-                    trunk: None,
-                    network: Network::Internal,
-                };
-                self.resolve(&caller, number_of(target))
-                    .map_err(|no_route| no_route.status())
-            }
+            (CallState::Talking { transfer: None }, Some(caller)) => self
+                .resolve(&caller, number_of(target))
+                .map_err(NoRoute::status),
             // Customers do not send our agents away.
             (CallState::Talking { transfer: None }, None) => Err(603),
             (
@@ -198,7 +189,11 @@ impl Switchboard {
             party.agent = agent
                 .filter(|_| same_house)
                 .map(|agent| agent.extension.clone());
-            party.number = agent.map(|agent| agent.extension.clone());
+            party.number = match (agent, &attempt.callee.target) {
+                (Some(agent), _) => Some(agent.extension.clone()),
+                (None, Target::Trunk { number, .. }) => Some(number.clone()),
+                (None, Target::Uri(_) | Target::Registered(_)) => None,
+            };
         }
         call.kind = match (&call.pupil.agent, transfer.pool) {
             (Some(_), true) => Some(CallKind::Pool),

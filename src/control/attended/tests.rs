@@ -6,6 +6,7 @@ use crate::control::harness::descriptions::*;
 use crate::control::harness::house::*;
 use crate::control::harness::words::*;
 use crate::control::input::{Consulted, Origin, Signal};
+use crate::control::settings::Settings;
 use crate::id::{LegId, RequestId};
 use crate::media::command::Command;
 use crate::media::matrix::Seat;
@@ -128,6 +129,33 @@ fn what_is_not_the_agents_own_standing_call_is_refused_and_nothing_changes() {
 }
 
 #[test]
+fn who_called_from_outside_meets_somebody_outside_only_where_a_route_names_their_trunk() {
+    for (from, outcome) in [
+        (None, "REFER 404"),
+        (Some(&["agents"][..]), "REFER 404"),
+        (Some(&["agents", "carrier"][..]), "REFER 202"),
+    ] {
+        let mut settings = settings();
+        settings.routes[2].from = from.map(|from| from.iter().map(|name| (*name).into()).collect());
+        let mut scene = consulting_with(settings, "+358509999999");
+
+        scene.refer(scene.agent, Consulted::Leg(scene.second));
+
+        assert_eq!(scene.told(scene.agent)[0], outcome, "{from:?}");
+        let joined = scene
+            .call_of(scene.customer)
+            .legs
+            .contains(&scene.colleague);
+        assert_eq!(joined, outcome == "REFER 202", "{from:?}");
+        // The other way round it is the same two.
+        if !joined {
+            scene.refer(scene.second, Consulted::Leg(scene.agent));
+            assert_eq!(scene.told(scene.second)[0], outcome, "{from:?}");
+        }
+    }
+}
+
+#[test]
 fn a_colleague_who_has_not_answered_cannot_take_the_place() {
     let mut house = House::new();
     let (customer, agent) = house.talking();
@@ -192,12 +220,16 @@ fn agent_204() -> Origin {
 
 /// A customer with agent 204, who talks with 205 in a second call.
 fn consulting() -> Scene {
-    let mut settings = settings();
+    consulting_with(settings(), "205")
+}
+
+/// The same, where the agent has asked whoever has this number.
+fn consulting_with(mut settings: Settings, number: &str) -> Scene {
     settings.shards = 2;
     let mut house = House::with(settings);
     let (customer, agent) = house.talking();
     house.forget();
-    let second = house.invite(agent_204(), "204", "205", Some(pcma(4_400)));
+    let second = house.invite(agent_204(), "204", number, Some(pcma(4_400)));
     let colleague = house.only_dialled();
     house.answers_with(colleague, pcma(5_500));
     house.signal(second, Signal::Acknowledged { sdp: None });

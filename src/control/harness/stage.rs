@@ -110,6 +110,7 @@ impl Stage {
                     state: LegState::Confirmed(Handshake::Complete),
                     shard,
                     network: Network::Internal,
+                    trunk: None,
                     local: Some("127.0.0.1:20000".parse().unwrap()),
                     negotiation: Negotiation::default(),
                     silence: Silence::None,

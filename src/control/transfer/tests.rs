@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use super::number_of;
 use crate::control::call::Side;
+use crate::control::harness::acme::*;
 use crate::control::harness::descriptions::*;
 use crate::control::harness::house::*;
 use crate::control::harness::words::*;
-use crate::control::input::{Consulted, Signal};
+use crate::control::input::{Consulted, Origin, Signal};
 use crate::control::policy::CallKind;
+use crate::control::settings::Route;
 use crate::id::{LegId, RequestId};
 use crate::media::command::{Command, Sound};
 
@@ -191,18 +193,70 @@ fn a_customer_who_hangs_up_ends_the_transfer_too() {
     assert!(house.board.calls.is_empty() && house.board.legs.is_empty());
 }
 
+const OUTSIDE: &str = "sip:+358509999999@192.0.2.9";
+
 #[test]
 fn a_transfer_outside_ends_supervision_of_the_call() {
-    let (mut house, _, agent) = talking();
+    let (mut house, _, agent) = talking_by(pbx(), None);
 
-    refer(&mut house, agent, "sip:+358509999999@192.0.2.9");
+    refer(&mut house, agent, OUTSIDE);
     let other = house.only_dialled();
     assert_eq!(house.last(other), "INVITE +358509999999 by carrier");
     house.answers_with(other, pcma(6_000));
 
     assert_eq!(house.call().kind, None);
     assert_eq!(house.call().pupil.agent, None);
+    assert_eq!(house.call().pupil.number.as_deref(), Some("+358509999999"));
     assert!(!house.board.snapshot().calls[0].supervisable);
+}
+
+#[test]
+fn who_called_from_outside_is_sent_outside_only_where_a_route_names_their_trunk() {
+    for (from, sent_on) in [
+        (None, false),
+        (Some("agents"), false),
+        (Some("pbx"), false),
+        (Some("carrier"), true),
+    ] {
+        let (mut house, customer, agent) = talking_by(carrier(), from);
+
+        refer(&mut house, agent, OUTSIDE);
+
+        match sent_on {
+            true => {
+                let other = house.only_dialled();
+                assert_eq!(house.last(other), "INVITE +358509999999 by carrier");
+                house.answers_with(other, pcma(6_000));
+                assert_eq!(house.call().pupil.leg, Some(other));
+            }
+            false => {
+                assert_eq!(told(&house, agent), ["REFER 404"], "{from:?}");
+                assert_eq!(house.last(customer), "nothing");
+                assert!(house.call().is_talking());
+                assert_eq!(house.call().pupil.leg, Some(agent));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_route_for_agents_alone_still_takes_a_customer_from_outside_to_a_colleague() {
+    let mut settings = settings();
+    settings.routes[0].from = Some(vec!["agents".into()]);
+    settings.routes.push(Route {
+        from: Some(vec!["carrier".into()]),
+        ..settings.routes[1].clone()
+    });
+    let mut house = House::with(settings);
+    let customer = house.customer_calls("support");
+    let agent = house.dialled()[0].0;
+    house.answers_with(agent, pcma(5_000));
+    house.signal(customer, Signal::Acknowledged { sdp: None });
+    house.forget();
+
+    refer(&mut house, agent, "205");
+
+    assert_eq!(told(&house, agent), ["REFER 202", "NOTIFY 100"]);
 }
 
 #[test]
@@ -257,6 +311,19 @@ fn a_new_phone_that_speaks_nothing_in_common_fails_the_transfer() {
 fn talking() -> (House, LegId, LegId) {
     let mut house = House::new();
     let (customer, agent) = house.talking();
+    house.forget();
+    (house, customer, agent)
+}
+
+/// The customer came by this trunk; outside leads a route for these callers.
+fn talking_by(origin: Origin, from: Option<&str>) -> (House, LegId, LegId) {
+    let mut settings = settings();
+    settings.routes[2].from = from.map(|name| vec![name.into()]);
+    let mut house = House::with(settings);
+    let customer = house.invite(origin, "+358401111111", "204", Some(pcma(4_000)));
+    let agent = house.only_dialled();
+    house.answers_with(agent, pcma(5_000));
+    house.signal(customer, Signal::Acknowledged { sdp: None });
     house.forget();
     (house, customer, agent)
 }
