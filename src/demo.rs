@@ -9,6 +9,7 @@ pub mod errors;
 pub mod keep;
 pub mod media;
 pub mod phone;
+pub mod ports;
 pub mod roles;
 pub mod service;
 pub mod stage;

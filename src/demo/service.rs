@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -12,6 +12,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Signal, set_parent_process_death_signal};
+
+use crate::demo::ports::{Stretch, free_sip_port, free_tcp_port};
 
 /// Where the service listens.
 pub const SERVICE_IP: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -40,8 +42,10 @@ pub struct Setup {
     /// Ports wanted, where free ones will not do.
     pub sip_port: Option<u16>,
     pub http_port: Option<u16>,
-    /// `"24000-24199"`; a free stretch of 400 ports when absent.
+    /// `"24000-24199"`; a stretch of its own when absent.
     pub rtp_ports: Option<String>,
+    /// How many ports a stretch of its own has: 400 when absent.
+    pub rtp_count: Option<u16>,
     /// It ends with the thread that starts it, however that ends.
     pub ends_with_us: bool,
 }
@@ -60,7 +64,12 @@ pub struct Service {
     pub http: SocketAddr,
     pub dir: PathBuf,
     pub config: PathBuf,
+    /// Nobody else is dealt its RTP ports while it runs.
+    _rtp: Option<Stretch>,
 }
+
+/// RTP ports of a service that needs no other number.
+const RTP_PORTS: u16 = 400;
 
 impl Service {
     /// Starts `exe serve` and waits until it takes calls. Ports that were free when they were chosen
@@ -82,9 +91,12 @@ impl Service {
             .with_context(|| format!("creating {}", setup.dir.display()))?;
         let sip = SocketAddr::new(SERVICE_IP, setup.sip_port.map_or_else(free_sip_port, Ok)?);
         let http = SocketAddr::new(SERVICE_IP, setup.http_port.map_or_else(free_tcp_port, Ok)?);
-        let rtp = match &setup.rtp_ports {
-            Some(range) => range.clone(),
-            None => free_rtp_ports()?,
+        let (rtp, stretch) = match &setup.rtp_ports {
+            Some(range) => (range.clone(), None),
+            None => {
+                let own = Stretch::reserve(setup.rtp_count.unwrap_or(RTP_PORTS))?;
+                (own.range(), Some(own))
+            }
         };
         let config = setup.dir.join("sottovoce.toml");
         std::fs::write(&config, configuration(setup, sip, http, &rtp))?;
@@ -122,6 +134,7 @@ impl Service {
             http,
             dir: setup.dir.clone(),
             config,
+            _rtp: stretch,
         };
         service.wait_ready(&log_path)?;
         Ok(service)
@@ -269,35 +282,4 @@ fn configuration(setup: &Setup, sip: SocketAddr, http: SocketAddr, rtp: &str) ->
 
 fn quoted(key: &str, path: &Path) -> String {
     format!("{key} = \"{}\"", path.display())
-}
-
-fn free_tcp_port() -> anyhow::Result<u16> {
-    Ok(TcpListener::bind((SERVICE_IP, 0))?.local_addr()?.port())
-}
-
-/// A port that is free for UDP and TCP alike.
-fn free_sip_port() -> anyhow::Result<u16> {
-    for _ in 0..64 {
-        let udp = UdpSocket::bind((SERVICE_IP, 0))?;
-        let port = udp.local_addr()?.port();
-        if TcpListener::bind((SERVICE_IP, port)).is_ok() {
-            return Ok(port);
-        }
-    }
-    bail!("no port is free for UDP and TCP")
-}
-
-/// A stretch of 400 ports below the range from which the system deals ephemeral ones.
-fn free_rtp_ports() -> anyhow::Result<String> {
-    let mut seed = [0u8; 2];
-    getrandom::fill(&mut seed).map_err(std::io::Error::other)?;
-    let start = u16::from_be_bytes(seed) % 50;
-    for step in 0..50 {
-        let first = 10_000 + (start + step) % 50 * 400;
-        let mut ports = first..=first + 399;
-        if ports.all(|port| UdpSocket::bind((SERVICE_IP, port)).is_ok()) {
-            return Ok(format!("{first}-{}", first + 399));
-        }
-    }
-    bail!("no stretch of RTP ports is free between 10000 and 30000")
 }

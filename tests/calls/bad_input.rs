@@ -4,7 +4,7 @@ use std::net::{SocketAddr, UdpSocket};
 use std::process::Command;
 
 use sottovoce::demo::phone::PhoneError;
-use sottovoce::demo::service::Service;
+use sottovoce::demo::service::{Service, Setup};
 use sottovoce::demo::stage::{self, OFFICE, PATIENCE};
 
 use crate::scene::{AGENT_HZ, CUSTOMER_HZ, Folder, Scene, exe, setup, share, start, stop};
@@ -127,17 +127,10 @@ async fn an_offer_without_audio_or_a_common_codec_is_answered_488() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_port_range_refuses_with_503_and_harms_no_call() {
-    let mut probe = None;
-    let scene = Scene::with("ports", |mut setup| {
+    let scene = Scene::with("ports", |setup| Setup {
         // Two pairs: one call, and not one leg more.
-        // Neither where other services of these tests have theirs nor where the system deals them out.
-        let base = (30_000..32_700)
-            .step_by(4)
-            .find(|port| (0..4).all(|n| UdpSocket::bind(("127.0.0.1", port + n)).is_ok()))
-            .expect("free ports");
-        setup.rtp_ports = Some(format!("{base}-{}", base + 3));
-        probe = Some(base);
-        setup
+        rtp_count: Some(4),
+        ..setup
     })
     .await;
 

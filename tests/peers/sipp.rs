@@ -22,7 +22,7 @@ fn service(folder: &Folder, agent_port: u16) -> Service {
     let mut setup: Setup = stage::setup(folder.path());
     setup.share = Some(PathBuf::from(env!("CARGO_MANIFEST_DIR")));
     // Two legs of two ports for each of 200 calls.
-    setup.rtp_ports = Some("12000-13999".to_owned());
+    setup.rtp_count = Some(2_000);
     setup.people += &format!(
         "\n[[agent]]\norganisation = \"acme\"\nextension = \"210\"\nname = \"sipp\"\npools = [\"support\"]\n\
          contact = \"sip:210@{AGENT}:{agent_port};transport=tcp\"\n"
