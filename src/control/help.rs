@@ -27,8 +27,8 @@ use crate::control::speech::{self, Sentence};
 use crate::control::supervisor::{Announced, SupervisorTimer, Via};
 use crate::control::switchboard::Switchboard;
 use crate::control::timers::{Owner, Timer};
-use crate::id::{CallId, HelpId, Language, LegId};
-use crate::media::command::{Command, Ducking};
+use crate::id::{CallId, HelpId, LegId};
+use crate::media::command::Ducking;
 
 /// For how long a request waits to be taken.
 pub const EXPIRY: Duration = Duration::from_secs(10 * 60);
@@ -310,18 +310,8 @@ impl Switchboard {
 
     /// A word to the agent alone, over the call.
     fn tell_agent(&mut self, leg: LegId, sentence: Sentence) {
-        let play = self.next_play();
         let sounds = speech::sounds(&self.settings, &sentence);
-        self.leg_command(
-            leg,
-            Command::Play {
-                leg,
-                play,
-                sounds,
-                language: Language::default(),
-                ducking: Ducking::Duck,
-            },
-        );
+        self.play_to_party(leg, sounds, Ducking::Duck);
     }
 
     /// Writes down and tells what a request has become.

@@ -113,7 +113,8 @@ impl Switchboard {
     }
 
     /// Passes their offer on to the other party. One who holds without sending leaves the other to
-    /// our music, so that what we offer on is always something to hear.
+    /// our music, so that what we offer on is always something to hear. A customer whom supervisors
+    /// may hear on hold goes on sending.
     fn pass_on(
         &mut self,
         now: Instant,
@@ -126,7 +127,8 @@ impl Switchboard {
         let direction = match audio.direction {
             Direction::RecvOnly => Direction::RecvOnly,
             Direction::SendRecv | Direction::SendOnly | Direction::Inactive => {
-                Direction::of(true, audio.direction.receives())
+                let heard = audio.direction.receives() || self.is_heard_on_hold(other);
+                Direction::of(true, heard)
             }
         };
         let formats = self.formats_for(other, &audio.formats);

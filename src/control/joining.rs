@@ -25,7 +25,7 @@ use crate::control::supervisor::{
     SupervisorTimer,
 };
 use crate::control::switchboard::Switchboard;
-use crate::id::{BridgeId, CallId, Generation, Language, LegId, RecordId, SessionId};
+use crate::id::{BridgeId, CallId, Generation, LegId, RecordId, SessionId};
 use crate::media::command::{Command, Ducking};
 use crate::media::matrix::Seat;
 
@@ -257,17 +257,7 @@ impl Switchboard {
         match policy::agent_notice(&self.settings, &self.directory, agent) {
             AgentNotice::Silent => {}
             AgentNotice::Tone => {
-                let play = self.next_play();
-                self.leg_command(
-                    pupil,
-                    Command::Play {
-                        leg: pupil,
-                        play,
-                        sounds: vec![speech::AGENT_NOTICE],
-                        language: Language::default(),
-                        ducking: Ducking::Leave,
-                    },
-                );
+                self.play_to_party(pupil, vec![speech::AGENT_NOTICE], Ducking::Leave);
             }
         }
     }

@@ -200,9 +200,18 @@ impl Switchboard {
             now,
             leg,
             formats,
-            Direction::of(true, !held),
+            Direction::of(true, !held || self.is_heard_on_hold(leg)),
             Purpose::Follow,
         );
+    }
+
+    /// Whether this party, when it is held, is still of interest to supervisors: the customer, by
+    /// policy. The agent of a call is never held for them.
+    pub(in crate::control) fn is_heard_on_hold(&self, leg: LegId) -> bool {
+        self.settings.hear_held_customer
+            && self
+                .place_of(leg)
+                .is_some_and(|(_, side)| side == Side::User)
     }
 
     /// Frees a party from a hold whose holder is gone.

@@ -85,26 +85,36 @@ impl Switchboard {
             }
             party.waiting = wanted;
             match wanted {
-                Some(waiting) => {
-                    let play = self.next_play();
-                    let sound = match waiting {
-                        Waiting::OnHold => Sound::HoldMusic,
-                        Waiting::ForTransfer => Sound::Ringback,
-                    };
-                    self.leg_command(
-                        leg,
-                        Command::Play {
-                            leg,
-                            play,
-                            sounds: vec![sound],
-                            language: Language::default(),
-                            ducking: Ducking::Leave,
-                        },
-                    );
-                }
+                Some(_) => self.play_to_party(leg, Vec::new(), Ducking::Leave),
                 None => self.leg_command(leg, Command::StopPlay { leg }),
             }
         }
+    }
+
+    /// A few sounds for a party, and then whatever they wait to: what is played takes the place of
+    /// what was played before.
+    pub(in crate::control) fn play_to_party(
+        &mut self,
+        leg: LegId,
+        sounds: Vec<Sound>,
+        ducking: Ducking,
+    ) {
+        let waiting = self.legs.get(&leg).and_then(|leg| leg.waiting);
+        let waiting = waiting.map(|waiting| match waiting {
+            Waiting::OnHold => Sound::HoldMusic,
+            Waiting::ForTransfer => Sound::Ringback,
+        });
+        let play = self.next_play();
+        self.leg_command(
+            leg,
+            Command::Play {
+                leg,
+                play,
+                sounds: sounds.into_iter().chain(waiting).collect(),
+                language: Language::default(),
+                ducking,
+            },
+        );
     }
 
     fn waits(&self, call: &Call, side: Side) -> Option<Waiting> {

@@ -3,6 +3,7 @@
 
 mod b2bua;
 mod bad_input;
+mod holds;
 mod keys;
 mod policy;
 mod scene;

@@ -3,6 +3,8 @@
 mod checks;
 mod doubled;
 mod grid;
+mod holds;
+mod limits;
 mod network;
 mod phone;
 mod random;

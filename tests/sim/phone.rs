@@ -14,6 +14,8 @@ pub const FRAME_TIME: Duration = Duration::from_millis(20);
 pub const AMPLITUDE: f32 = 3600.0;
 /// All prompts sound like this in the simulation, so that a leak of one can be measured.
 pub const PROMPT_HZ: f32 = 2750.0;
+/// Multiples of 50 Hz among the notes of the hold music: orthogonal to what the phones speak.
+const MUSIC_HZ: [f32; 5] = [200.0, 250.0, 300.0, 350.0, 400.0];
 /// Frames kept for measurement: ten seconds.
 const KEPT: usize = 500;
 
@@ -45,6 +47,8 @@ pub struct HeardFrame {
     /// By phone index, then the prompt tone.
     pub amplitudes: Vec<f32>,
     pub prompt: f32,
+    /// The strongest of the frequencies between which the hold music's notes lie.
+    pub music: f32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -282,5 +286,9 @@ pub fn measure(at: Instant, payload: &[u8], phones: usize) -> HeardFrame {
         at,
         amplitudes,
         prompt: amplitude(&samples, PROMPT_HZ),
+        music: MUSIC_HZ
+            .into_iter()
+            .map(|hz| amplitude(&samples, hz))
+            .fold(0.0, f32::max),
     }
 }

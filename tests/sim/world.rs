@@ -2,6 +2,7 @@
 //! seeded network, in virtual time. The world plays the edge: it opens ports, moves legs between
 //! shards, makes records durable, and speaks for the SIP stack at the level of `Signal`.
 
+mod acts;
 mod edge;
 pub mod house;
 mod telephony;
@@ -11,23 +12,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sottovoce::control::input::{
-    Ask, CallerIdTrust, Consulted, Input, Invitation, Network as Side, Operator, OperatorIdentity,
-    Origin, Reply, Signal,
-};
+use sottovoce::control::input::{Network as Side, Reply, Signal};
 use sottovoce::control::output::Notice;
-use sottovoce::control::record::{AuditRow, Source};
+use sottovoce::control::record::AuditRow;
 use sottovoce::control::refusal::ErrorCode;
 use sottovoce::control::role::{Role, Supervision};
 use sottovoce::control::settings::Settings;
 use sottovoce::control::snapshot::{SessionState, Snapshot};
 use sottovoce::control::switchboard::Switchboard;
-use sottovoce::id::{CallId, Ids, LegId, RequestId, ShardId};
+use sottovoce::id::{CallId, Ids, LegId, RecordId, RequestId, ShardId};
 use sottovoce::media::shard::{PortSlot, Shard, ShardConfig};
 
 use crate::checks::Checks;
 use crate::network::{Impairment, Network};
-use crate::phone::{How, MAX_PHONES, SimPhone};
+use crate::phone::{HeardFrame, How, MAX_PHONES, SimPhone};
 use crate::world::house::{directory, prompts, settings};
 
 pub const MIA: &str = "+358401234567";
@@ -71,7 +69,7 @@ pub struct LegSide {
 /// Something that happens later.
 enum Later {
     Signal(LegId, Signal),
-    Recorded(sottovoce::id::RecordId),
+    Recorded(RecordId),
     Pin(RequestId, bool),
     Key(PhoneId, char),
 }
@@ -99,6 +97,8 @@ pub struct World {
     pub homes: BTreeMap<String, PhoneId>,
     pub transfers: Vec<(LegId, u16)>,
     pub store_answers: bool,
+    /// Records that the store has not answered for.
+    unrecorded: Vec<RecordId>,
     pub checks: Checks,
     pub violations: usize,
     /// Phones that hold the line just now: who is heard meanwhile is a matter of policy.
@@ -150,6 +150,7 @@ impl World {
             homes: BTreeMap::new(),
             transfers: Vec::new(),
             store_answers: true,
+            unrecorded: Vec::new(),
             checks: Checks::default(),
             violations: 0,
             holding: 0,
@@ -226,65 +227,6 @@ impl World {
         phone
     }
 
-    /// A call by one of the trunks.
-    pub fn invite(&mut self, phone: PhoneId, caller: &str, number: &str, side: Side) -> LegId {
-        let name = match side {
-            Side::Internal => "office",
-            Side::External => "mobile",
-        };
-        let origin = Origin::Trunk {
-            name: name.into(),
-            network: side,
-            caller_id: CallerIdTrust::Trusted,
-        };
-        self.invite_from(phone, caller, number, origin)
-    }
-
-    /// Another call of agent 204, on a second line of theirs: (their leg, the line).
-    pub fn agent_calls(&mut self, number: &str) -> (LegId, PhoneId) {
-        let line = self.add_phone();
-        let origin = Origin::Contact {
-            organisation: "acme".into(),
-            extension: AGENT.into(),
-        };
-        let leg = self.invite_from(line, AGENT, number, origin);
-        self.run_until(
-            |world| world.line(leg) == Line::Up,
-            "the agent's second call is answered",
-        );
-        (leg, line)
-    }
-
-    fn invite_from(&mut self, phone: PhoneId, caller: &str, number: &str, origin: Origin) -> LegId {
-        let leg = LegId(self.edge_ids);
-        self.edge_ids += 1;
-        self.legs.insert(
-            leg,
-            LegSide {
-                phone,
-                line: Line::Calling,
-                version: 1,
-                direction: "sendrecv",
-                reinvites: 0,
-            },
-        );
-        let sdp = self.phone_sdp(leg);
-        let invitation = Invitation {
-            dialled: number.into(),
-            caller: Some(caller.into()),
-            display_name: None,
-            origin,
-            sdp: Some(sdp),
-            source: [10, 1, 0, 1].into(),
-            max_forwards: 70,
-        };
-        self.input(Input::Signal {
-            leg,
-            signal: Signal::Invited(Box::new(invitation)),
-        });
-        leg
-    }
-
     /// The newest leg of a phone that is not over.
     pub fn leg_of(&self, phone: PhoneId) -> Option<LegId> {
         self.legs
@@ -308,113 +250,6 @@ impl World {
             .rev()
             .find(|side| side.phone == phone)
             .map_or(Line::Over, |side| side.line.clone())
-    }
-
-    pub fn press(&mut self, phone: PhoneId, keys: &str, how: How) {
-        if how == How::Info {
-            for (step, key) in keys.chars().enumerate() {
-                self.after(
-                    Duration::from_millis(100 * step as u64),
-                    Later::Key(phone, key),
-                );
-            }
-        } else {
-            self.phones[phone.0].press(keys, how);
-        }
-    }
-
-    /// Sends a key by SIP INFO after so long.
-    pub fn press_info(&mut self, phone: PhoneId, key: char, after: Duration) {
-        self.after(after, Later::Key(phone, key));
-    }
-
-    pub fn hang_up(&mut self, phone: PhoneId) {
-        let Some(leg) = self.leg_of(phone) else {
-            return;
-        };
-        let Some(side) = self.legs.get_mut(&leg) else {
-            return;
-        };
-        let was = std::mem::replace(&mut side.line, Line::Over);
-        self.phones[phone.0].remote = None;
-        let signal = match was {
-            Line::Calling => Signal::Cancelled,
-            Line::Ringing => Signal::Failed {
-                status: 486,
-                reason: "Busy Here".into(),
-            },
-            _ => Signal::HungUp { reason: None },
-        };
-        self.input(Input::Signal { leg, signal });
-    }
-
-    /// The phone sends a re-INVITE with this direction.
-    pub fn reinvite(&mut self, phone: PhoneId, direction: &'static str) {
-        let Some(leg) = self.leg_of(phone) else {
-            return;
-        };
-        let Some(side) = self.legs.get_mut(&leg) else {
-            return;
-        };
-        if side.line != Line::Up {
-            return;
-        }
-        side.version += 1;
-        let held = usize::from(side.direction != "sendrecv");
-        side.direction = direction;
-        self.holding = self.holding + usize::from(direction != "sendrecv") - held;
-        self.phones[phone.0].sending = direction != "inactive" && direction != "recvonly";
-        let sdp = self.phone_sdp(leg);
-        let request = self.request();
-        self.input(Input::Signal {
-            leg,
-            signal: Signal::Reinvited {
-                request,
-                sdp: Some(sdp),
-            },
-        });
-    }
-
-    pub fn refer(&mut self, phone: PhoneId, target: &str) {
-        self.refer_to(phone, target, None);
-    }
-
-    /// Attended transfer, where a leg was consulted.
-    pub fn refer_to(&mut self, phone: PhoneId, target: &str, consulted: Option<LegId>) {
-        let Some(leg) = self.leg_of(phone) else {
-            return;
-        };
-        let request = self.request();
-        let target = format!("sip:{target}@sottovoce.local").into();
-        self.input(Input::Signal {
-            leg,
-            signal: Signal::Referred {
-                request,
-                target,
-                consulted: consulted.map(Consulted::Leg),
-            },
-        });
-    }
-
-    /// What a supervisor or an agent asks for from a screen; the answer.
-    pub fn ask(&mut self, identity: OperatorIdentity, ask: Ask) -> Reply {
-        let request = self.request();
-        let who = Operator {
-            organisation: "acme".into(),
-            identity,
-            source: Source::Console,
-        };
-        self.input(Input::Operator { request, who, ask });
-        self.run_until(
-            |world| world.replies.contains_key(&request),
-            "the operator is answered",
-        );
-        self.replies[&request].clone()
-    }
-
-    pub fn request(&mut self) -> RequestId {
-        self.next_request += 1;
-        RequestId(self.next_request | 1 << 62)
     }
 
     pub fn snapshot(&self) -> Snapshot {
@@ -441,14 +276,28 @@ impl World {
             .collect()
     }
 
+    /// The hold music's mean amplitude in this ear over the last `window`.
+    pub fn music_in(&self, phone: PhoneId, window: Duration) -> f32 {
+        self.mean_in(phone, window, |frame| frame.music)
+    }
+
     /// The prompt tone's mean amplitude in this ear over the last `window`.
     pub fn prompt_in(&self, phone: PhoneId, window: Duration) -> f32 {
+        self.mean_in(phone, window, |frame| frame.prompt)
+    }
+
+    fn mean_in(
+        &self,
+        phone: PhoneId,
+        window: Duration,
+        measured: impl Fn(&HeardFrame) -> f32,
+    ) -> f32 {
         let since = self.now - window;
         let frames: Vec<f32> = self.phones[phone.0]
             .heard
             .iter()
             .filter(|frame| frame.at >= since)
-            .map(|frame| frame.prompt)
+            .map(measured)
             .collect();
         frames.iter().sum::<f32>() / frames.len().max(1) as f32
     }

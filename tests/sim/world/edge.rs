@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use sottovoce::control::input::{Input, Signal, StoreAnswer};
 use sottovoce::control::output::Output;
 use sottovoce::control::record::Record;
-use sottovoce::id::ShardId;
+use sottovoce::id::{RecordId, ShardId};
 use sottovoce::media::command::{Command, Event};
 use sottovoce::media::dtmf::Digit;
 use sottovoce::media::shard::{Channel, Shard};
@@ -107,6 +107,20 @@ impl World {
             self.drain_switchboard();
         }
         self.after_step();
+    }
+
+    /// An empty receiver report of this phone (RFC 3550 §6.4.2), on the port beside its RTP.
+    pub fn report(&mut self, phone: PhoneId) {
+        let phone = &self.phones[phone.0];
+        let port = phone.remote.and_then(|remote| self.ports.get(&remote));
+        let Some((shard, _, slot)) = port.copied() else {
+            return;
+        };
+        let from = SocketAddr::new(phone.address.ip(), phone.address.port() + 1);
+        let mut bytes = [0x80, 201, 0, 1, 0, 0, 0, 7];
+        let index = usize::from(shard.0);
+        self.shards[index].handle_datagram(self.now, slot, Channel::Rtcp, from, &mut bytes);
+        self.drain_shard(index);
     }
 
     fn deliver(&mut self, mut datagram: Datagram) {
@@ -235,9 +249,9 @@ impl World {
                 if let Record::Audit(row) = record {
                     self.audit.push(row);
                 }
-                if self.store_answers {
-                    let delay = Duration::from_micros(self.random.u64(500..5000));
-                    self.after(delay, Later::Recorded(id));
+                match self.store_answers {
+                    true => self.will_be_recorded(id),
+                    false => self.unrecorded.push(id),
                 }
             }
             Output::CheckPin { request, pin, .. } => {
@@ -256,6 +270,19 @@ impl World {
                 self.notices.push(notice);
             }
         }
+    }
+
+    /// The store answers again, and first for what has waited.
+    pub fn store_recovers(&mut self) {
+        self.store_answers = true;
+        for id in std::mem::take(&mut self.unrecorded) {
+            self.will_be_recorded(id);
+        }
+    }
+
+    fn will_be_recorded(&mut self, id: RecordId) {
+        let delay = Duration::from_micros(self.random.u64(500..5000));
+        self.after(delay, Later::Recorded(id));
     }
 
     pub(super) fn after(&mut self, delay: Duration, later: Later) {

@@ -228,15 +228,20 @@ impl World {
         } else {
             ("", "")
         };
+        // RFC 2543 held by an address that is none; RFC 3264 §8.4 still wants it understood.
+        let (connection, direction) = match side.direction {
+            "0.0.0.0" => ("0.0.0.0".to_owned(), "sendrecv"),
+            direction => (phone.address.ip().to_string(), direction),
+        };
         let text = format!(
-            "v=0\r\no=- {} {} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {ip}\r\nt=0 0\r\nm=audio {} RTP/AVP 0 {}\r\n\
+            "v=0\r\no=- {} {} IN IP4 {ip}\r\ns=-\r\nc=IN IP4 {connection}\r\nt=0 0\r\nm=audio {} RTP/AVP 0 {}\r\n\
              a=rtpmap:0 PCMU/8000\r\n{}a={}\r\n",
             leg.0,
             side.version,
             phone.address.port(),
             event.0,
             event.1,
-            side.direction,
+            direction,
             ip = phone.address.ip(),
         );
         let text = text.replace("0 \r\n", "0\r\n");
