@@ -6,6 +6,7 @@ use sottovoce::demo::media::{KeySending, Voice};
 use sottovoce::demo::phone::{Line, Phone, PhoneConfig};
 use sottovoce::demo::stage::{self, MOBILE};
 use sottovoce::demo::tones::amplitude;
+use sottovoce::edge::clock;
 
 use crate::scene::{AGENT_HZ, CUSTOMER_HZ, SUPERVISOR_HZ, Scene, audit_csv, stop, wait_until};
 
@@ -45,7 +46,7 @@ async fn in_band_keys_work_and_no_party_hears_them() {
     // While everybody hears her: 5#, whose tones must not pass.
     mia.media.say(Voice::Silence);
     tokio::time::sleep(Duration::from_millis(300)).await;
-    let from = sottovoce::edge::clock::now();
+    let from = clock::now();
     mia.press("5#", KeySending::InBand)
         .await
         .expect("keys are sent");
@@ -152,5 +153,45 @@ async fn two_digits_are_never_taken_for_the_last_one() {
     scene
         .expect_ears(&[CUSTOMER_HZ], &[AGENT_HZ], "still a monitor")
         .await;
+    stop(scene.service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_is_not_completed_is_cleared_with_a_low_tone_for_that_supervisor_alone() {
+    let scene = Scene::new("half-typed").await;
+    let mia = scene.supervise().await;
+    // 50 ms: whole periods of the low tone's 220 Hz and of everything that the phones speak.
+    let low = |line: &Line| {
+        let heard = line.media.heard();
+        let mut stretches = heard.samples.chunks_exact(400);
+        stretches.any(|stretch| amplitude(stretch, 220.0) > 1000.0)
+    };
+    assert!(!low(&mia));
+    let began = clock::now();
+    mia.press("4", KeySending::Event)
+        .await
+        .expect("the key is sent");
+
+    wait_until("the low tone", || low(&mia)).await;
+    let after = clock::now().duration_since(began);
+    assert!(after >= Duration::from_secs(3), "it came after {after:?}");
+    mia.press("#", KeySending::Event)
+        .await
+        .expect("the key is sent");
+
+    scene
+        .expect_ears(&[CUSTOMER_HZ], &[AGENT_HZ], "a 4 and, too late, a #")
+        .await;
+    for (party, line) in [("agent", &scene.agent), ("customer", &scene.customer)] {
+        assert!(!low(line), "the {party} heard the low tone");
+    }
+    // A whole command afterwards is none of the half one's.
+    mia.press("4#", KeySending::Event)
+        .await
+        .expect("keys are sent");
+    scene
+        .expect_ears(&[CUSTOMER_HZ, SUPERVISOR_HZ], &[AGENT_HZ], "4#")
+        .await;
+    assert_eq!(scene.audited(9008), 0);
     stop(scene.service);
 }
