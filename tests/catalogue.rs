@@ -114,6 +114,55 @@ fn every_line_of_a_list_is_a_file_of_the_right_format() {
     }
 }
 
+/// A prompt is as loud as any other, does not distort, and has no more than a breath of silence at
+/// either end.
+#[test]
+fn every_prompt_is_of_one_level_and_trimmed() {
+    // −26 dBFS where there is speech, as far as short and long words can be alike.
+    let level = -28.0..=-24.0;
+    let (before, after) = (Duration::from_millis(150), Duration::from_millis(250));
+
+    for language in languages() {
+        for stem in stems(&language) {
+            let path = prompts().join(&language).join(format!("{stem}.wav"));
+            let frames = loudness(&path);
+            let strongest = frames.iter().copied().fold(0.0, f64::max);
+            let speech: Vec<f64> = frames
+                .iter()
+                .copied()
+                .filter(|rms| *rms > strongest * 0.1)
+                .collect();
+            let mean = speech.iter().map(|rms| rms * rms).sum::<f64>() / speech.len() as f64;
+            let measured = 10.0 * mean.log10();
+            let silent = |rms: &&f64| **rms < 0.003;
+            let [head, tail] = [
+                frames.iter().take_while(silent).count(),
+                frames.iter().rev().take_while(silent).count(),
+            ]
+            .map(|frames| FRAME * frames as u32);
+
+            let name = path.display();
+            assert!(level.contains(&measured), "{name}: {measured:.1} dBFS");
+            assert!(head <= before && tail <= after, "{name}: {head:?} {tail:?}");
+        }
+    }
+}
+
+const FRAME: Duration = Duration::from_millis(20);
+
+/// The root mean square of each 20 ms, full scale being 1.
+fn loudness(path: &Path) -> Vec<f64> {
+    let mut reader = hound::WavReader::open(path).unwrap();
+    let samples: Vec<f64> = reader
+        .samples::<i16>()
+        .map(|sample| f64::from(sample.unwrap()) / 32_768.0)
+        .collect();
+    samples
+        .chunks_exact(320)
+        .map(|frame| (frame.iter().map(|sample| sample * sample).sum::<f64>() / 320.0).sqrt())
+        .collect()
+}
+
 #[test]
 fn every_language_says_the_same_things() {
     let english = stems("en");
