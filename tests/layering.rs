@@ -38,6 +38,9 @@ const IMPURE: [&str; 17] = [
     "sqlx",
 ];
 
+/// The service's own SIP stack.
+const SIP_STACK: &str = "rsipstack";
+
 #[test]
 fn every_floor_imports_downwards_only() {
     let mut faults = Vec::new();
@@ -136,6 +139,21 @@ fn a_pure_floor_that_touches_the_world_is_named() {
 }
 
 #[test]
+fn the_sip_stack_stays_behind_its_module() {
+    let text = "use rsipstack::sip::Request;";
+
+    for file in [
+        "demo/phone.rs",
+        "edge/driver.rs",
+        "main.rs",
+        "control/call.rs",
+    ] {
+        assert_eq!(violations(file, text).len(), 1, "{file}");
+    }
+    assert_eq!(violations("edge/sip/refer.rs", text), [""; 0]);
+}
+
+#[test]
 fn values_tests_and_the_edge_may_name_the_world() {
     let tested = "fn f() {}\n\n#[cfg(test)]\nmod tests {\n    fn t() { Instant::now(); }\n}\n";
 
@@ -179,6 +197,15 @@ fn violations(file: &str, text: &str) -> Vec<String> {
             || front && path[0] == "super"
         {
             faults.push(format!("src/{file}: {} hides its floor", path.join("::")));
+        }
+    }
+
+    // The phones of the demo are a SIP implementation of their own.
+    if (floor, module) != ("edge", "sip") && !matches!(floor, "id" | "wire" | "media" | "control") {
+        for path in paths(product) {
+            if contains(&path.join("::"), SIP_STACK) {
+                faults.push(format!("src/{file}: {SIP_STACK} stays behind edge::sip"));
+            }
         }
     }
 
