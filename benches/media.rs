@@ -17,8 +17,12 @@ mod figures;
 mod fleet;
 #[path = "media/floor.rs"]
 mod floor;
+#[path = "shared/keypad.rs"]
+mod keypad;
 #[path = "shared/machine.rs"]
 mod machine;
+#[path = "media/measuring.rs"]
+mod measuring;
 #[path = "media/meter.rs"]
 mod meter;
 #[path = "media/phone.rs"]
@@ -27,15 +31,14 @@ mod phone;
 mod plane;
 #[path = "media/rows.rs"]
 mod rows;
-#[path = "calls/sip.rs"]
+#[path = "shared/sip.rs"]
 mod sip;
-#[path = "media/stage.rs"]
+#[path = "shared/stage.rs"]
 mod stage;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use serde_json::{Value, json};
@@ -43,27 +46,16 @@ use sottovoce::demo::service::Service;
 use sottovoce::edge::config::Io;
 use sottovoce::edge::rtp::engine::{self, EngineKind};
 
-use crate::exchange::Exchange;
-use crate::fleet::{AGENT, CUSTOMER};
-use crate::phone::{Expected, FAULTS};
-use crate::rows::{Quantiles, Row};
+use crate::measuring::Bench;
+use crate::phone::FAULTS;
+use crate::rows::Row;
 
-/// After the last call is up, before the measuring begins.
-const SETTLE: Duration = Duration::from_millis(1_500);
-/// What is on its way arrives.
-const GRACE: Duration = Duration::from_millis(300);
-/// Delays are measured for so long.
-const DELAYS: Duration = Duration::from_secs(3);
 /// Of a node that has next to nothing to do.
 const FEW_CALLS: usize = 5;
 /// Role changes are measured at so many calls.
 const ROLE_CALLS: usize = 500;
-const ROLE_CHANGES: usize = 400;
-/// Keys of a role change take this long to be pressed.
-const KEYS: Duration = Duration::from_millis(600);
-/// Supervisors dial in in crowds of so many; those who are let in are on their calls within this.
-const JOINING: usize = 25;
-const JOINED: Duration = Duration::from_millis(600);
+/// Below those that the system deals out: two for each leg.
+const RTP_PORTS: &str = "10000-32767";
 /// Media alone is measured with so many calls.
 const PLANE_CALLS: usize = 1_000;
 
@@ -206,17 +198,10 @@ fn measure(
     machine::pin(first)?;
     let plane_bytes = plane::measure(kind, PLANE_CALLS)?;
     let exe = Path::new(env!("CARGO_BIN_EXE_sottovoce"));
-    let service = Service::start(exe, &stage::setup(&dir, kind, most))?;
+    let setup = stage::setup(&dir, RTP_PORTS, most, most).line("rtp", &format!("io = \"{kind}\""));
+    let service = Service::start(exe, &setup)?;
     machine::pin(second)?;
-    let mut bench = Bench {
-        args,
-        floors,
-        exchange: Exchange::new(service.sip)?,
-        service,
-        begun: 0,
-        faults_before: [0; 4],
-        faults: BTreeMap::new(),
-    };
+    let mut bench = Bench::new(args.seconds, floors, service)?;
 
     println!();
     println!("{kind}, {} s a row", args.seconds);
@@ -265,9 +250,7 @@ fn measure(
         if calls == ROLE_CALLS || args.calls == [calls] {
             roles = bench.change_roles()?;
         }
-        bench.exchange.leave(0)?;
-        bench.exchange.run_for(GRACE);
-        bench.note("supervisors leaving");
+        bench.leave()?;
     }
     bench.note("between");
     let broken = bench.broken();
@@ -328,199 +311,4 @@ fn named(faults: &[u64; 4]) -> String {
         .map(|(count, what)| format!("{count} {what}"))
         .collect();
     named.join(", ")
-}
-
-struct Bench<'a> {
-    args: &'a Args,
-    floors: &'a BTreeMap<usize, f64>,
-    exchange: Exchange,
-    service: Service,
-    /// Phones whose streams both ways have begun, and are to run on unbroken.
-    begun: usize,
-    faults_before: [u64; 4],
-    /// What broke, by what went on meanwhile.
-    faults: BTreeMap<&'static str, [u64; 4]>,
-}
-
-impl Bench<'_> {
-    fn grow_to(&mut self, calls: usize) -> anyhow::Result<()> {
-        let before = self.exchange.calls();
-        self.begun = 3 * before;
-        self.exchange.grow_to(calls).context("setting calls up")?;
-        self.exchange.run_for(SETTLE);
-        self.note("calls coming");
-        // Until both parties are there, a stream begins and pauses as it may.
-        for phone in &mut self.exchange.fleet.phones[3 * before..] {
-            phone.ear.begin();
-        }
-        self.begun = self.exchange.fleet.phones.len();
-        Ok(())
-    }
-
-    /// Supervisors join until there are so many or no more are let in, and all of them coach.
-    fn supervise(&mut self, supervised: usize) -> anyhow::Result<()> {
-        let first = self.exchange.supervised();
-        for before in (first..supervised).step_by(JOINING) {
-            let after = supervised.min(before + JOINING);
-            self.exchange
-                .supervise(after)
-                .context("supervisors joining")?;
-            self.exchange.run_for(JOINED);
-            if meter::read(&self.service)?.sessions < after {
-                // Which of these were refused is told to their ears alone.
-                self.exchange.leave(before)?;
-                break;
-            }
-        }
-        self.exchange.run_for(SETTLE);
-        self.note("supervisors joining");
-        for (turn, call) in (first..self.exchange.supervised()).enumerate() {
-            self.exchange.press(call, "4#");
-            self.exchange.coach(call, true);
-            if turn % 20 == 19 {
-                self.exchange.run_for(Duration::from_millis(20));
-            }
-        }
-        self.exchange.run_for(KEYS + SETTLE);
-        self.note("beginning to coach");
-        Ok(())
-    }
-
-    fn row(&mut self) -> anyhow::Result<Row> {
-        let (calls, supervised) = (self.exchange.calls(), self.exchange.supervised());
-        let packets = (self.args.seconds as usize + 5) * 50;
-        let fleet = &mut self.exchange.fleet;
-        let numbers: Vec<u32> = fleet.phones.iter().map(|phone| phone.number).collect();
-        for phone in &mut fleet.phones {
-            if let Expected::Through(from) = phone.expected {
-                phone.ear.look_for(numbers[from], packets);
-            }
-        }
-        let broken_before = self.broken();
-        let mixed_before = self.mixed();
-        (self.exchange.fleet.latest_ms, self.exchange.fleet.unsent) = (0, 0);
-        let before = meter::read(&self.service)?;
-        self.exchange
-            .run_for(Duration::from_secs(self.args.seconds));
-        let after = meter::read(&self.service)?;
-        let (late, unsent) = (self.exchange.fleet.latest_ms, self.exchange.fleet.unsent);
-        let lasts: Vec<u32> = self
-            .exchange
-            .fleet
-            .phones
-            .iter()
-            .map(|it| it.number)
-            .collect();
-        self.exchange.run_for(GRACE);
-
-        let (mut lost, mut heard) = (
-            self.mixed().1.saturating_sub(mixed_before.1),
-            self.mixed().0 - mixed_before.0,
-        );
-        for phone in &self.exchange.fleet.phones {
-            if let Expected::Through(from) = phone.expected {
-                lost += phone.ear.missing(from, lasts[from]);
-                heard += u64::from(lasts[from] - numbers[from]);
-            }
-        }
-        let broken = self.broken() - broken_before;
-        self.exchange.fleet.begin_delays()?;
-        self.exchange.run_for(DELAYS);
-        let measured = self.exchange.fleet.end_delays()?;
-        self.note("measuring");
-        let mut row = Row {
-            calls,
-            supervised,
-            cpu_ns: after.cpu.saturating_sub(before.cpu).as_nanos() as f64,
-            seconds: (after.at - before.at).as_secs_f64(),
-            packets_in: after.packets_in - before.packets_in,
-            packets_out: after.packets_out - before.packets_out,
-            floor_ns: self.floor_of(2 * calls + supervised),
-            lost,
-            heard,
-            broken,
-            through: Quantiles::default(),
-            to_supervisor: Quantiles::default(),
-            from_supervisor: Quantiles::default(),
-            beside: Quantiles::default(),
-            resident_kib: after.resident_kib,
-            phones_late_ms: late,
-            phones_unsent: unsent,
-        };
-        row.set_delays(measured);
-        Ok(row)
-    }
-
-    /// Of the number of sockets measured that is nearest.
-    fn floor_of(&self, legs: usize) -> f64 {
-        let nearest = self
-            .floors
-            .iter()
-            .min_by_key(|(measured, _)| measured.abs_diff(legs));
-        nearest.map_or(f64::NAN, |(_, ns)| *ns)
-    }
-
-    /// Supervisors go back and forth between listening and coaching, a few at a time.
-    fn change_roles(&mut self) -> anyhow::Result<Value> {
-        let supervised = self.exchange.supervised();
-        if supervised == 0 {
-            return Ok(Value::Null);
-        }
-        let before = meter::read(&self.service)?;
-        for turn in 0..ROLE_CHANGES {
-            let keys = if turn.is_multiple_of(2) { "5#" } else { "4#" };
-            self.exchange.press(turn / 2 % supervised, keys);
-            self.exchange.run_for(Duration::from_millis(20));
-        }
-        self.exchange.run_for(KEYS + SETTLE);
-        self.note("changing roles");
-        let after = meter::read(&self.service)?;
-        let (p50, count) = meter::role_changes(&before, &after, 0.5);
-        let (p99, _) = meter::role_changes(&before, &after, 0.99);
-        let (most, _) = meter::role_changes(&before, &after, 1.0);
-        Ok(json!({
-            "calls": self.exchange.calls(),
-            "changes": count,
-            "p50_within_s": p50,
-            "p99_within_s": p99,
-            "max_within_s": most,
-        }))
-    }
-
-    /// Packets towards the parties that did not follow on the one before.
-    fn broken(&self) -> u64 {
-        self.broken_by().iter().sum()
-    }
-
-    fn broken_by(&self) -> [u64; 4] {
-        let parties = self.exchange.fleet.phones.iter().take(self.begun);
-        let parties = parties.filter(|phone| [CUSTOMER, AGENT].contains(&(phone.index % 3)));
-        parties.fold([0; 4], |mut all, phone| {
-            for (all, one) in all.iter_mut().zip(phone.ear.faults()) {
-                *all += one;
-            }
-            all
-        })
-    }
-
-    /// What has broken since the last note broke while this went on.
-    fn note(&mut self, when: &'static str) {
-        let faults = self.broken_by();
-        for ((kind, now), before) in (0..).zip(faults).zip(self.faults_before) {
-            if now > before {
-                self.faults.entry(when).or_default()[kind] += now - before;
-            }
-        }
-        self.faults_before = faults;
-    }
-
-    /// Packets that mixed ears heard, and numbers that were left out.
-    fn mixed(&self) -> (u64, u64) {
-        let phones = self.exchange.fleet.phones.iter();
-        let mixed = phones
-            .filter(|phone| matches!(phone.expected, Expected::Mix(..)) && phone.remote.is_some());
-        mixed.fold((0, 0), |(heard, lost), phone| {
-            (heard + phone.ear.received, lost + phone.ear.gaps)
-        })
-    }
 }

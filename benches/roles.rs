@@ -7,6 +7,8 @@
 //! clamp's look-ahead where keys come in-band, the wait for the listener's next packet), and beside
 //! them how long the service took from the key to the mix in force, by its own account.
 
+#[path = "shared/figures.rs"]
+mod figures;
 #[path = "roles/onset.rs"]
 mod onset;
 
@@ -153,11 +155,5 @@ fn print(rows: &[Row]) -> anyhow::Result<()> {
             serde_json::json!({ "median_ms": median, "p90_ms": p90, "max_ms": max, "all_ms": ms }),
         );
     }
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/bench");
-    std::fs::create_dir_all(&folder)?;
-    std::fs::write(
-        folder.join("roles.json"),
-        serde_json::to_string_pretty(&json)?,
-    )?;
-    Ok(())
+    figures::keep("roles", &json.into())
 }

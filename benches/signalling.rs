@@ -15,6 +15,8 @@ mod ear;
 mod figures;
 #[path = "signalling/floor.rs"]
 mod floor;
+#[path = "shared/keypad.rs"]
+mod keypad;
 #[path = "calls/load.rs"]
 mod load;
 #[path = "shared/machine.rs"]
@@ -23,21 +25,23 @@ mod machine;
 mod overload;
 #[path = "signalling/report.rs"]
 mod report;
-#[path = "calls/sip.rs"]
+#[path = "shared/sip.rs"]
 mod sip;
 #[path = "signalling/sipp.rs"]
 mod sipp;
+#[path = "shared/stage.rs"]
+mod stage;
 #[path = "calls/stream.rs"]
 mod stream;
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
-use sottovoce::demo::service::{Service, Setup};
+use sottovoce::demo::service::Service;
 
 use crate::floor::Floor;
 use crate::report::{Figures, Run};
@@ -48,14 +52,6 @@ const CALLERS: &str = "127.0.0.84";
 const PHONES: &str = "127.0.0.85";
 /// Each call goes to the next of these agents.
 const EXTENSIONS: RangeInclusive<usize> = 20_000..=21_999;
-
-// The calls in progress, which are those of `./run bench calls`.
-const CUSTOMERS: &str = "127.0.0.81";
-const AGENTS: &str = "127.0.0.82";
-const SUPERVISORS: &str = "127.0.0.83";
-const PHONES_PORT: u16 = 5_080;
-const FIRST_EXTENSION: usize = 1_000;
-const SUPERVISING_NUMBER: &str = "800";
 
 const RATES: [u32; 5] = [100, 250, 500, 750, 1_000];
 /// Set-ups in a second that are to be reached.
@@ -75,14 +71,6 @@ struct Args {
     /// Calls in a second that are too many; 0 leaves them out.
     overload: u32,
     standing: usize,
-}
-
-/// The calls in progress.
-#[derive(Clone, Copy, Debug)]
-pub struct Plan {
-    pub calls: usize,
-    pub supervised: usize,
-    pub seconds: u64,
 }
 
 fn main() -> ExitCode {
@@ -231,77 +219,18 @@ fn start_service(
     args: &Args,
 ) -> anyhow::Result<Service> {
     machine::pin(cores.0)?;
-    let setup = Setup {
-        dir: dir.to_owned(),
-        share: Some(PathBuf::from(env!("CARGO_MANIFEST_DIR"))),
-        trunks: trunks(),
-        people: people(agents_port, args.standing),
-        rtp_ports: Some(RTP_PORTS.to_owned()),
-        ..Setup::default()
-    }
-    .line("rtp", "threads = 1")
-    .line("media", "codecs = [\"PCMU\"]")
-    .line("supervising", "pin = \"never\"");
+    let mut setup = stage::setup(dir, RTP_PORTS, args.standing, args.standing);
+    setup.trunks += &stage::trunk("load", CALLERS, "external");
+    setup.people += &people_of_the_load(agents_port);
     let service = Service::start(Path::new(env!("CARGO_BIN_EXE_sottovoce")), &setup)?;
     machine::pin(cores.1)?;
     Ok(service)
 }
 
-fn trunks() -> String {
-    format!(
-        r#"
-[[trunk]]
-name = "carrier"
-peers = ["{CALLERS}", "{CUSTOMERS}"]
-uri = "sip:{CUSTOMERS}:{PHONES_PORT}"
-caller_id = "trusted"
-network = "external"
-
-[[trunk]]
-name = "supervisors"
-peers = ["{SUPERVISORS}"]
-uri = "sip:{SUPERVISORS}:{PHONES_PORT}"
-caller_id = "trusted"
-network = "internal"
-
-[[route]]
-number = "^\\d{{4,6}}$"
-to = "agent"
-"#
-    )
-}
-
-/// Agents in one pool for the load; and for each call in progress an agent and a supervisor.
-fn people(agents_port: u16, standing: usize) -> String {
-    let mut text = format!(
-        "[[organisation]]\nid = \"bench\"\nname = \"Bench\"\n\
-         supervising_numbers = [\"{SUPERVISING_NUMBER}\"]\nsupervision = true\n\
-         [[pool]]\norganisation = \"bench\"\nname = \"load\"\n"
-    );
-    for extension in EXTENSIONS {
-        text += &format!(
-            "[[agent]]\norganisation = \"bench\"\nextension = \"{extension}\"\n\
-             name = \"Agent {extension}\"\npools = [\"load\"]\n\
-             contact = \"sip:{extension}@{PHONES}:{agents_port}\"\n"
-        );
-    }
-    for call in 0..standing {
-        let extension = FIRST_EXTENSION + call;
-        text += &format!(
-            "[[pool]]\norganisation = \"bench\"\nname = \"pool-{call}\"\n\
-             [[agent]]\norganisation = \"bench\"\nextension = \"{extension}\"\n\
-             name = \"Agent {call}\"\npools = [\"pool-{call}\"]\n\
-             contact = \"sip:{extension}@{AGENTS}:{PHONES_PORT}\"\n\
-             [[supervisor]]\norganisation = \"bench\"\nuser = \"s{call}\"\nname = \"S {call}\"\n\
-             phone = \"{}\"\npools = [\"pool-{call}\"]\nmay = [\"monitor\", \"coach\", \"barge\"]\n",
-            supervisor_phone(call)
-        );
-    }
-    text
-}
-
-pub fn supervisor_phone(call: usize) -> String {
-    format!("+35840{:07}", 1_000_000 + call)
+/// Agents in one pool.
+fn people_of_the_load(agents_port: u16) -> String {
+    let agents = EXTENSIONS.map(|extension| stage::agent(extension, "load", PHONES, agents_port));
+    stage::pool("load") + &agents.collect::<String>()
 }
 
 fn args(arguments: impl Iterator<Item = String>) -> anyhow::Result<Args> {

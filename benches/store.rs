@@ -1,14 +1,16 @@
 //! How many calls a second the store can take, and how long a fact takes to be durable at a
-//! thousand calls a second, every tenth of them supervised. On SQLite, and on PostgreSQL where
-//! that is installed.
+//! thousand calls a second, every tenth of them supervised. On SQLite and on PostgreSQL.
 
 #[path = "../tests/store/databases.rs"]
 #[allow(dead_code)]
 mod databases;
+#[path = "shared/figures.rs"]
+mod figures;
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use sottovoce::control::input::StoreAnswer;
 use sottovoce::control::record::{AuditRow, CallRow, Direction, Outcome, Record, Source};
 use sottovoce::edge::store::{Recorder, Store};
@@ -21,16 +23,17 @@ const CALLS: u64 = 10_000;
 const PER_SECOND: u64 = 1_000;
 
 #[tokio::main]
-async fn main() {
+async fn main() -> anyhow::Result<()> {
     println!(
         "{:<12} {:>12} {:>12} {:>12} {:>12} {:>12}",
         "database", "calls/s", "facts/s", "median ms", "p99 ms", "max ms"
     );
-    measure("sqlite", Database::sqlite().await).await;
-    measure("postgres", Database::postgres().await).await;
+    let sqlite = measure("sqlite", Database::sqlite().await).await;
+    let postgres = measure("postgres", Database::postgres().await).await;
+    figures::keep("store", &json!({"sqlite": sqlite, "postgres": postgres}))
 }
 
-async fn measure(name: &str, database: Database) {
+async fn measure(name: &str, database: Database) -> Value {
     let store = database.store().await;
 
     let mut bench = Bench::start(&store, 0);
@@ -59,17 +62,19 @@ async fn measure(name: &str, database: Database) {
         let index = ((delays.len() - 1) as f64 * share) as usize;
         delays[index].as_secs_f64() * 1e3
     };
-    println!(
-        "{name:<12} {:>12.0} {:>12.0} {:>12.1} {:>12.1} {:>12.1}",
-        CALLS as f64 / took,
-        facts as f64 / took,
-        ms(0.5),
-        ms(0.99),
-        ms(1.0)
-    );
+    let (calls, facts) = (CALLS as f64 / took, facts as f64 / took);
+    let (median, p99, most) = (ms(0.5), ms(0.99), ms(1.0));
+    println!("{name:<12} {calls:>12.0} {facts:>12.0} {median:>12.1} {p99:>12.1} {most:>12.1}");
     let closed = bench.recorder.close(Duration::from_secs(10)).await;
     closed.expect("every fact is written");
     store.close().await;
+    json!({
+        "calls_per_second": calls,
+        "facts_per_second": facts,
+        "median_ms": median,
+        "p99_ms": p99,
+        "max_ms": most,
+    })
 }
 
 struct Bench {

@@ -34,7 +34,7 @@ impl Load {
         for &call in &waiting {
             let supervisor = self.supervisor(call);
             self.streams[supervisor].released = None;
-            self.streams[supervisor].press(keys);
+            self.streams[supervisor].keypad.press(keys);
         }
         let limit = Instant::now() + LIMIT;
         let mut took = Vec::new();

@@ -1,7 +1,7 @@
 //! The phones: one thread that keeps their time, speaks for all of them and counts in every ear.
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -11,11 +11,10 @@ use rustix::event::epoll::{self, Event, EventData, EventFlags};
 
 use crate::ear::Ear;
 use crate::sip::{Dialog, Message, State, session_description};
-use crate::stream::{Expected, Stream};
-use crate::{
-    AGENTS, CUSTOMERS, FIRST_EXTENSION, PHONES_PORT, Plan, SUPERVISING_NUMBER, SUPERVISORS,
-    supervisor_phone,
+use crate::stage::{
+    FIRST_EXTENSION, PHONES_PORT, SIDES, SUPERVISING_NUMBER, customer_phone, supervisor_phone,
 };
+use crate::stream::{Expected, Stream};
 
 /// Calls that are being set up at the same time.
 const AT_ONCE: usize = 8;
@@ -24,9 +23,6 @@ const SET_UP_LIMIT: Duration = Duration::from_secs(120);
 const HANG_UP_LIMIT: Duration = Duration::from_secs(60);
 /// After joining, until the key is pressed.
 const LISTEN: Duration = Duration::from_secs(2);
-
-/// The SIP sockets among the sockets that epoll names; streams come after them.
-const SIDES: usize = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
@@ -61,6 +57,15 @@ impl Role {
     }
 }
 
+/// The calls, and for how long they are measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Plan {
+    pub calls: usize,
+    /// Of the calls, the first.
+    pub supervised: usize,
+    pub seconds: u64,
+}
+
 pub struct Load {
     pub plan: Plan,
     start: Instant,
@@ -68,8 +73,9 @@ pub struct Load {
     served: u64,
     /// The longest that the phones came late, while measured, in milliseconds.
     pub latest: u64,
+    /// Names the SIP sockets by their sides, then the streams.
     epoll: OwnedFd,
-    sockets: [UdpSocket; SIDES],
+    sockets: [UdpSocket; SIDES.len()],
     service: SocketAddr,
     /// Customers and agents in turn, then supervisors.
     pub streams: Vec<Stream>,
@@ -79,13 +85,14 @@ pub struct Load {
 
 impl Load {
     pub fn new(plan: Plan, service: SocketAddr) -> anyhow::Result<Self> {
-        let open = |ip: &str| -> anyhow::Result<UdpSocket> {
+        let open = |ip: Ipv4Addr| -> anyhow::Result<UdpSocket> {
             let socket = UdpSocket::bind((ip, PHONES_PORT))
                 .with_context(|| format!("phones at {ip}:{PHONES_PORT}"))?;
             socket.set_nonblocking(true)?;
             Ok(socket)
         };
-        let sockets = [open(CUSTOMERS)?, open(AGENTS)?, open(SUPERVISORS)?];
+        let [customers, agents, supervisors] = SIDES;
+        let sockets = [open(customers)?, open(agents)?, open(supervisors)?];
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut streams = Vec::new();
         let mut dialogs = Vec::new();
@@ -100,12 +107,12 @@ impl Load {
                 Some(Role::Barge | Role::Coach) => Expected::Mix,
                 Some(Role::Monitor) | None => Expected::Through(customer),
             };
-            streams.push(Stream::open(customer, CUSTOMERS, customer_hears)?);
-            streams.push(Stream::open(agent, AGENTS, agent_hears)?);
+            streams.push(Stream::open(customer, customers, customer_hears)?);
+            streams.push(Stream::open(agent, agents, agent_hears)?);
             dialogs.push(Dialog::new(
                 call,
                 customer,
-                &format!("+35850{:07}", 1_000_000 + call),
+                &customer_phone(call),
                 &(FIRST_EXTENSION + call).to_string(),
                 sockets[Side::Customers as usize].local_addr()?,
                 service,
@@ -113,7 +120,7 @@ impl Load {
         }
         for call in 0..plan.supervised {
             let stream = 2 * plan.calls + call;
-            let mut supervisor = Stream::open(stream, SUPERVISORS, Expected::Mix)?;
+            let mut supervisor = Stream::open(stream, supervisors, Expected::Mix)?;
             supervisor.speaks_up = true;
             streams.push(supervisor);
             dialogs.push(Dialog::new(
@@ -134,7 +141,7 @@ impl Load {
             )?;
         }
         for stream in &streams {
-            let key = EventData::new_u64((SIDES + stream.index) as u64);
+            let key = EventData::new_u64((SIDES.len() + stream.index) as u64);
             epoll::add(&epoll, &stream.socket, key, EventFlags::IN)?;
         }
         let by_call_id = dialogs.iter().map(Dialog::call_id).zip(0..).collect();
@@ -161,7 +168,7 @@ impl Load {
         self.run_for(LISTEN)?;
         for call in 0..self.plan.supervised {
             let stream = 2 * self.plan.calls + call;
-            self.streams[stream].press(Role::of(call).keys());
+            self.streams[stream].keypad.press(Role::of(call).keys());
         }
         Ok(())
     }
@@ -342,7 +349,7 @@ impl Load {
                 0 => self.take_messages(Side::Customers),
                 1 => self.take_messages(Side::Agents),
                 2 => self.take_messages(Side::Supervisors),
-                stream => self.streams[stream - SIDES].receive(self.start),
+                stream => self.streams[stream - SIDES.len()].receive(self.start),
             }
         }
         Ok(())

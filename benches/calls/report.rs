@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use sottovoce::demo::service::Service;
 
-use crate::Plan;
 use crate::ear::{Ear, Side, latencies_us};
+use crate::load::Plan;
 use crate::machine;
 
 /// Ticks may be this late, 99 of 100 of them.

@@ -1,20 +1,16 @@
 //! One phone's RTP: what it sends, and what it counted of what came.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+
+use crate::keypad::{EVENT, EVENT_LENGTH, Event, Keypad, Turn};
 
 /// 20 ms of G.711.
 const SAMPLES: usize = 160;
 const HEADER: usize = 12;
 const PCMU: u8 = 0;
-const EVENT: u8 = 101;
-/// A key lasts for so many packets; its end is sent three times at once (RFC 4733 §2.5.1.4).
-const KEY_PACKETS: u16 = 6;
-const KEY_ENDS: usize = 3;
-/// Between two keys. After the last it speaks at once.
-const KEY_PAUSE: u16 = 5;
 
 /// Bytes of a mark.
 const MARK: usize = 16;
@@ -62,7 +58,7 @@ pub struct Stream {
     sequence: u16,
     timestamp: u32,
     number: u32,
-    keys: Keys,
+    pub keypad: Keypad,
     pub first_measured: u32,
     pub last_measured: u32,
     measuring: bool,
@@ -79,16 +75,8 @@ pub struct Stream {
     pub latencies_us: Vec<u32>,
 }
 
-/// Keys that are still to be sent, and how far the present one is.
-#[derive(Default)]
-struct Keys {
-    waiting: std::collections::VecDeque<u8>,
-    packet: u16,
-    timestamp: u32,
-}
-
 impl Stream {
-    pub fn open(index: usize, ip: &str, expected: Expected) -> anyhow::Result<Self> {
+    pub fn open(index: usize, ip: Ipv4Addr, expected: Expected) -> anyhow::Result<Self> {
         let socket = UdpSocket::bind((ip, 0)).with_context(|| format!("a socket at {ip}"))?;
         socket.set_nonblocking(true)?;
         Ok(Self {
@@ -101,7 +89,7 @@ impl Stream {
             sequence: 0,
             timestamp: 0,
             number: 0,
-            keys: Keys::default(),
+            keypad: Keypad::default(),
             first_measured: 0,
             last_measured: 0,
             measuring: false,
@@ -114,27 +102,17 @@ impl Stream {
         })
     }
 
-    /// Presses keys, one after another.
-    pub fn press(&mut self, keys: &str) {
-        let codes = keys.chars().filter_map(|key| match key {
-            '0'..='9' => Some(key as u8 - b'0'),
-            '*' => Some(10),
-            '#' => Some(11),
-            _ => None,
-        });
-        self.keys.waiting.extend(codes);
-    }
-
     pub fn send(&mut self, start: Instant, now: Instant) {
         let Some(remote) = self.remote else {
             return;
         };
-        self.sequence = self.sequence.wrapping_add(1);
         self.timestamp = self.timestamp.wrapping_add(SAMPLES as u32);
-        if self.keys.waiting.is_empty() {
-            self.send_speech(remote, now - start);
-        } else {
-            self.send_key(remote);
+        let turn = self.keypad.next(self.timestamp);
+        let packets = turn.packets();
+        match turn {
+            Turn::Speak => self.send_speech(remote, now - start),
+            Turn::Key(event) => self.send_key(remote, &event, packets),
+            Turn::Pause => {}
         }
     }
 
@@ -158,44 +136,20 @@ impl Stream {
         let _ = self.socket.send_to(&packet, to);
     }
 
-    fn send_key(&mut self, to: SocketAddr) {
-        let Some(&code) = self.keys.waiting.front() else {
-            return;
-        };
-        let step = self.keys.packet;
-        let last = self.keys.waiting.len() == 1;
-        if step == 0 {
-            self.keys.timestamp = self.timestamp;
+    fn send_key(&mut self, to: SocketAddr, event: &Event, packets: usize) {
+        if event.is_release {
+            self.released = Some(Instant::now());
         }
-        if step < KEY_PACKETS {
-            self.send_event(to, code, (step + 1) * SAMPLES as u16, step == 0, false);
-        } else if step == KEY_PACKETS {
-            if last {
-                self.released = Some(Instant::now());
-            }
-            for repeat in 0..KEY_ENDS {
-                self.sequence = self.sequence.wrapping_add(u16::from(repeat > 0));
-                self.send_event(to, code, KEY_PACKETS * SAMPLES as u16, false, true);
-            }
-        }
-        self.keys.packet += 1;
-        let pause = if last { 0 } else { KEY_PAUSE };
-        if self.keys.packet > KEY_PACKETS + pause {
-            self.keys.packet = 0;
-            self.keys.waiting.pop_front();
+        for _ in 0..packets {
+            let mut packet = [0_u8; HEADER + EVENT_LENGTH];
+            self.write_header(&mut packet, EVENT, event.is_first, event.timestamp);
+            packet[HEADER..].copy_from_slice(&event.payload);
+            let _ = self.socket.send_to(&packet, to);
         }
     }
 
-    fn send_event(&self, to: SocketAddr, code: u8, duration: u16, begins: bool, ended: bool) {
-        let mut packet = [0_u8; HEADER + 4];
-        self.write_header(&mut packet, EVENT, begins, self.keys.timestamp);
-        packet[HEADER] = code;
-        packet[HEADER + 1] = if ended { 0x80 | 10 } else { 10 };
-        packet[HEADER + 2..].copy_from_slice(&duration.to_be_bytes());
-        let _ = self.socket.send_to(&packet, to);
-    }
-
-    fn write_header(&self, packet: &mut [u8], payload_type: u8, marker: bool, timestamp: u32) {
+    fn write_header(&mut self, packet: &mut [u8], payload_type: u8, marker: bool, timestamp: u32) {
+        self.sequence = self.sequence.wrapping_add(1);
         packet[0] = 0x80;
         packet[1] = payload_type | u8::from(marker) << 7;
         packet[2..4].copy_from_slice(&self.sequence.to_be_bytes());

@@ -1,5 +1,4 @@
-//! The phones' signalling: calls placed, answered and ended, by the hand-written SIP of
-//! `./run bench calls`.
+//! The phones' signalling: calls placed, answered and ended.
 
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, UdpSocket};
@@ -10,7 +9,9 @@ use anyhow::{Context as _, bail, ensure};
 use crate::fleet::{AGENT, CUSTOMER, Fleet, SUPERVISOR};
 use crate::phone::Expected;
 use crate::sip::{Dialog, Message, State, session_description};
-use crate::stage::{self, FIRST_EXTENSION, PHONES_PORT, SIDES, SUPERVISING_NUMBER};
+use crate::stage::{
+    FIRST_EXTENSION, PHONES_PORT, SIDES, SUPERVISING_NUMBER, customer_phone, supervisor_phone,
+};
 
 /// Calls that are being set up at the same time.
 const AT_ONCE: usize = 8;
@@ -113,7 +114,7 @@ impl Exchange {
     pub fn supervise(&mut self, calls: usize) -> anyhow::Result<()> {
         let first = self.supervised();
         for call in first..calls {
-            let phone = stage::supervisor_phone(call);
+            let phone = supervisor_phone(call);
             let dialog = self.dialog(
                 SUPERVISOR,
                 3 * call + SUPERVISOR,
@@ -141,7 +142,7 @@ impl Exchange {
 
     /// A supervisor of these calls presses keys.
     pub fn press(&mut self, call: usize, keys: &str) {
-        self.fleet.phones[3 * call + SUPERVISOR].press(keys);
+        self.fleet.phones[3 * call + SUPERVISOR].keypad.press(keys);
     }
 
     /// The agent of this call hears its supervisor, or hears the customer alone again.
@@ -208,7 +209,7 @@ impl Exchange {
                 3 * call + CUSTOMER,
             ),
             Key::Supervisor(call) => (
-                stage::supervisor_phone(call),
+                supervisor_phone(call),
                 SUPERVISING_NUMBER.to_owned(),
                 3 * call + SUPERVISOR,
             ),
@@ -395,10 +396,6 @@ impl Exchange {
             Key::Supervisor(call) => self.supervisors.get_mut(call)?.as_mut(),
         }
     }
-}
-
-fn customer_phone(call: usize) -> String {
-    format!("+35850{:07}", 1_000_000 + call)
 }
 
 fn side_of(key: Key) -> usize {

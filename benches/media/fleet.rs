@@ -164,16 +164,18 @@ impl Fleet {
         let mut socket = 0;
         let mut now = now_ns();
         for &index in &turn {
-            let phone = &self.phones[index];
+            let phone = &mut self.phones[index];
             let Some(remote) = phone.remote else { continue };
-            if phone.socket != socket || self.outgoing.is_full() {
-                self.unsent += self.outgoing.send(&self.sockets[socket]);
-                socket = phone.socket;
-                now = now_ns();
+            let said = phone.next();
+            for _ in 0..said.packets() {
+                if phone.socket != socket || self.outgoing.is_full() {
+                    self.unsent += self.outgoing.send(&self.sockets[socket]);
+                    socket = phone.socket;
+                    now = now_ns();
+                }
+                let packet = self.outgoing.put(remote, Phone::length_of(&said));
+                phone.speak(now, &said, packet);
             }
-            let length = phone.next_length();
-            let packet = length.map(|length| self.outgoing.put(remote, length));
-            self.phones[index].speak(now, packet);
         }
         self.unsent += self.outgoing.send(&self.sockets[socket]);
         let place = self.served as usize % 20;

@@ -1,12 +1,12 @@
 //! One phone's RTP: what it says, and what came to its ear, checked packet by packet.
 
-use std::collections::VecDeque;
 use std::net::SocketAddrV4;
+
+use crate::keypad::{EVENT, EVENT_LENGTH, Event, Keypad, Turn};
 
 /// 20 ms of G.711.
 pub const SAMPLES: usize = 160;
 pub const HEADER: usize = 12;
-const EVENT: u8 = 101;
 const SILENCE: u8 = 0xff;
 /// A loud sample, on either side of zero; a click changes sides every ten.
 const LOUD: [u8; 2] = [0x90, 0x10];
@@ -16,10 +16,6 @@ const CLICK_EVERY: u32 = 50;
 const RUN: usize = 12;
 /// A click is not heard again for so long.
 const DEAF_NS: u64 = 300_000_000;
-/// A key lasts so many packets; its end is sent three times (RFC 4733 §2.5.1.4), then a pause.
-const KEY: u16 = 5;
-const KEY_ENDS: u16 = 3;
-const KEY_PAUSE: u16 = 4;
 
 /// What an ear is to hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,9 +35,7 @@ pub struct Phone {
     sequence: u16,
     timestamp: u32,
     pub number: u32,
-    keys: VecDeque<u8>,
-    key_step: u16,
-    key_timestamp: u32,
+    pub keypad: Keypad,
     /// When it clicked last.
     pub clicked_ns: u64,
     pub ear: Ear,
@@ -92,49 +86,32 @@ impl Phone {
             sequence: 0,
             timestamp: 0,
             number: 0,
-            keys: VecDeque::new(),
-            key_step: 0,
-            key_timestamp: 0,
+            keypad: Keypad::default(),
             clicked_ns: 0,
             ear: Ear::default(),
         }
     }
 
-    pub fn press(&mut self, keys: &str) {
-        let codes = keys.chars().filter_map(|key| match key {
-            '0'..='9' => Some(key as u8 - b'0'),
-            '*' => Some(10),
-            '#' => Some(11),
-            _ => None,
-        });
-        self.keys.extend(codes);
-    }
-
-    /// How long the next packet is; `None` while it says nothing.
-    pub fn next_length(&self) -> Option<usize> {
-        match self.keys.is_empty() {
-            true => Some(HEADER + SAMPLES),
-            false if self.key_step < KEY + KEY_ENDS => Some(HEADER + 4),
-            false => None,
-        }
-    }
-
-    /// Says the next 20 ms. `packet` is as long as [`Self::next_length`] says.
-    pub fn speak(&mut self, now_ns: u64, packet: Option<&mut [u8]>) {
+    /// What it says in the next 20 ms.
+    pub fn next(&mut self) -> Turn {
         self.timestamp = self.timestamp.wrapping_add(SAMPLES as u32);
-        if let Some(packet) = packet {
-            self.sequence = self.sequence.wrapping_add(1);
-            match self.keys.front().copied() {
-                None => self.write_speech(now_ns, packet),
-                Some(code) => self.write_key(code, packet),
-            }
+        self.keypad.next(self.timestamp)
+    }
+
+    /// How long each packet of it is.
+    pub fn length_of(turn: &Turn) -> usize {
+        match turn {
+            Turn::Key(_) => HEADER + EVENT_LENGTH,
+            Turn::Speak | Turn::Pause => HEADER + SAMPLES,
         }
-        if !self.keys.is_empty() {
-            self.key_step += 1;
-            if self.key_step == KEY + KEY_ENDS + KEY_PAUSE {
-                self.key_step = 0;
-                self.keys.pop_front();
-            }
+    }
+
+    /// Writes one packet of it, of that length.
+    pub fn speak(&mut self, now_ns: u64, turn: &Turn, packet: &mut [u8]) {
+        self.sequence = self.sequence.wrapping_add(1);
+        match turn {
+            Turn::Key(event) => self.write_key(event, packet),
+            Turn::Speak | Turn::Pause => self.write_speech(now_ns, packet),
         }
     }
 
@@ -160,15 +137,9 @@ impl Phone {
         self.number += 1;
     }
 
-    fn write_key(&mut self, code: u8, packet: &mut [u8]) {
-        if self.key_step == 0 {
-            self.key_timestamp = self.timestamp;
-        }
-        let duration = (self.key_step.min(KEY - 1) + 1) * SAMPLES as u16;
-        self.write_header(packet, EVENT, self.key_step == 0, self.key_timestamp);
-        packet[HEADER] = code;
-        packet[HEADER + 1] = if self.key_step >= KEY { 0x8a } else { 0x0a };
-        packet[HEADER + 2..].copy_from_slice(&duration.to_be_bytes());
+    fn write_key(&self, event: &Event, packet: &mut [u8]) {
+        self.write_header(packet, EVENT, event.is_first, event.timestamp);
+        packet[HEADER..].copy_from_slice(&event.payload);
     }
 
     fn write_header(&self, packet: &mut [u8], payload_type: u8, marker: bool, timestamp: u32) {

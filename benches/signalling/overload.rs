@@ -8,10 +8,10 @@ use anyhow::Context as _;
 use sottovoce::demo::service::Service;
 
 use crate::ear::{Side, latencies_us};
-use crate::load::Load;
+use crate::load::{Load, Plan};
 use crate::report::Overload;
 use crate::sipp::{Agents, Callers, Offered};
-use crate::{Args, HOLD, Plan, machine};
+use crate::{Args, HOLD, machine};
 
 /// Every fifth of the calls in progress is supervised.
 const SUPERVISED_SHARE: usize = 5;

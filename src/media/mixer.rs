@@ -4,8 +4,6 @@
 //! This is the last place before samples become payload, so the fence stands here: a speaker is
 //! added only if the fence admits the pair, whatever the matrix says.
 
-use multiversion::multiversion;
-
 use crate::media::fence::Fence;
 use crate::media::frame::{Frame, MAX_FRAME};
 use crate::media::hearing::Lag;
@@ -115,7 +113,10 @@ impl Sum {
     }
 }
 
-#[cfg_attr(not(feature = "portable"), multiversion(targets = "simd"))]
+#[cfg_attr(
+    not(feature = "portable"),
+    multiversion::multiversion(targets = "simd")
+)]
 fn add_level(sum: &mut [i32], samples: &[i16], gain: i32) {
     for (sum, sample) in sum.iter_mut().zip(samples) {
         *sum += (i32::from(*sample) * gain) >> 8;
@@ -124,7 +125,10 @@ fn add_level(sum: &mut [i32], samples: &[i16], gain: i32) {
 
 /// One step for each sample; at the last one `to` is reached. Gains are told in 2^-24 here, which
 /// leaves a step of the longest frame exact enough.
-#[cfg_attr(not(feature = "portable"), multiversion(targets = "simd"))]
+#[cfg_attr(
+    not(feature = "portable"),
+    multiversion::multiversion(targets = "simd")
+)]
 fn add_ramp(sum: &mut [i32], samples: &[i16], from: i32, to: i32) {
     let length = samples.len().max(1) as i32;
     let (from, way) = (from << 16, (to - from) << 16);
@@ -136,7 +140,10 @@ fn add_ramp(sum: &mut [i32], samples: &[i16], from: i32, to: i32) {
     }
 }
 
-#[cfg_attr(not(feature = "portable"), multiversion(targets = "simd"))]
+#[cfg_attr(
+    not(feature = "portable"),
+    multiversion::multiversion(targets = "simd")
+)]
 fn saturate(sum: &[i32], samples: &mut [i16]) {
     for (sample, sum) in samples.iter_mut().zip(sum) {
         *sample = (*sum).clamp(i32::from(i16::MIN), i32::from(i16::MAX)) as i16;

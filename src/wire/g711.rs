@@ -6,14 +6,15 @@
 //! or put together, where the reference searches for the highest bit. The numbers are small enough
 //! to be exact.
 
-use multiversion::multiversion;
-
 /// The code that stands for silence.
 pub const ULAW_SILENCE: u8 = 0xff;
 pub const ALAW_SILENCE: u8 = 0xd5;
 
 /// Decodes as many as there are of both, and says how many that are.
-#[cfg_attr(not(feature = "portable"), multiversion(targets = "simd"))]
+#[cfg_attr(
+    not(feature = "portable"),
+    multiversion::multiversion(targets = "simd")
+)]
 pub fn decode_ulaw(codes: &[u8], samples: &mut [i16]) -> usize {
     for (sample, code) in samples.iter_mut().zip(codes) {
         *sample = ulaw_to_linear(*code);
@@ -22,7 +23,10 @@ pub fn decode_ulaw(codes: &[u8], samples: &mut [i16]) -> usize {
 }
 
 /// Decodes as many as there are of both, and says how many that are.
-#[cfg_attr(not(feature = "portable"), multiversion(targets = "simd"))]
+#[cfg_attr(
+    not(feature = "portable"),
+    multiversion::multiversion(targets = "simd")
+)]
 pub fn decode_alaw(codes: &[u8], samples: &mut [i16]) -> usize {
     for (sample, code) in samples.iter_mut().zip(codes) {
         *sample = alaw_to_linear(*code);
@@ -31,7 +35,10 @@ pub fn decode_alaw(codes: &[u8], samples: &mut [i16]) -> usize {
 }
 
 /// Encodes as many as there are of both, and says how many that are.
-#[cfg_attr(not(feature = "portable"), multiversion(targets = "simd"))]
+#[cfg_attr(
+    not(feature = "portable"),
+    multiversion::multiversion(targets = "simd")
+)]
 pub fn encode_ulaw(samples: &[i16], codes: &mut [u8]) -> usize {
     for (code, sample) in codes.iter_mut().zip(samples) {
         *code = linear_to_ulaw(*sample);
@@ -40,7 +47,10 @@ pub fn encode_ulaw(samples: &[i16], codes: &mut [u8]) -> usize {
 }
 
 /// Encodes as many as there are of both, and says how many that are.
-#[cfg_attr(not(feature = "portable"), multiversion(targets = "simd"))]
+#[cfg_attr(
+    not(feature = "portable"),
+    multiversion::multiversion(targets = "simd")
+)]
 pub fn encode_alaw(samples: &[i16], codes: &mut [u8]) -> usize {
     for (code, sample) in codes.iter_mut().zip(samples) {
         *code = linear_to_alaw(*sample);
@@ -60,7 +70,7 @@ pub fn ulaw_to_linear(code: u8) -> i16 {
 
 /// An A-law code as a linear sample (13 bits, left-aligned in 16).
 #[inline(always)]
-pub fn alaw_to_linear(code: u8) -> i16 {
+fn alaw_to_linear(code: u8) -> i16 {
     let toggled = i32::from(code ^ 0x55);
     let low = toggled & 0x7f;
     // The lowest segment has the steps of the one above it, less the bit that leads there.
@@ -71,7 +81,7 @@ pub fn alaw_to_linear(code: u8) -> i16 {
 
 /// The µ-law code of a linear sample.
 #[inline(always)]
-pub fn linear_to_ulaw(sample: i16) -> u8 {
+fn linear_to_ulaw(sample: i16) -> u8 {
     // Sign and magnitude in 14 bits, biased by 33 so that the segment is the place of the highest
     // bit (G.711 table 2). The negative half is the one's complement in the reference.
     let sign = i32::from(sample >> 15);
@@ -83,7 +93,7 @@ pub fn linear_to_ulaw(sample: i16) -> u8 {
 
 /// The A-law code of a linear sample.
 #[inline(always)]
-pub fn linear_to_alaw(sample: i16) -> u8 {
+fn linear_to_alaw(sample: i16) -> u8 {
     // Sign and magnitude in 12 bits; the two lowest segments share a step (G.711 table 1), so that
     // there the magnitude is the code.
     let sign = i32::from(sample >> 15);
@@ -114,22 +124,33 @@ fn with_sign(magnitude: i32, sign: i32) -> i16 {
 }
 
 #[cfg(test)]
+mod reference;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn every_sample_encodes_as_the_reference_says() {
         for sample in i16::MIN..=i16::MAX {
-            assert_eq!(linear_to_ulaw(sample), reference_ulaw(sample), "{sample}");
-            assert_eq!(linear_to_alaw(sample), reference_alaw(sample), "{sample}");
+            assert_eq!(
+                linear_to_ulaw(sample),
+                reference::compress_ulaw(sample),
+                "{sample}"
+            );
+            assert_eq!(
+                linear_to_alaw(sample),
+                reference::compress_alaw(sample),
+                "{sample}"
+            );
         }
     }
 
     #[test]
     fn every_code_decodes_as_the_reference_says() {
         for code in 0..=255 {
-            assert_eq!(ulaw_to_linear(code), reference_ulaw_expand(code), "{code}");
-            assert_eq!(alaw_to_linear(code), reference_alaw_expand(code), "{code}");
+            assert_eq!(ulaw_to_linear(code), reference::expand_ulaw(code), "{code}");
+            assert_eq!(alaw_to_linear(code), reference::expand_alaw(code), "{code}");
         }
     }
 
@@ -147,11 +168,11 @@ mod tests {
                 assert_eq!(encode_ulaw(samples, ulaw), samples.len());
                 assert_eq!(encode_alaw(samples, alaw), samples.len());
             }
-            let reference = |law: fn(i16) -> u8| -> Vec<u8> {
+            let expected = |law: fn(i16) -> u8| -> Vec<u8> {
                 samples.iter().map(|sample| law(*sample)).collect()
             };
-            assert!(ulaw == reference(reference_ulaw), "{cut}");
-            assert!(alaw == reference(reference_alaw), "{cut}");
+            assert!(ulaw == expected(reference::compress_ulaw), "{cut}");
+            assert!(alaw == expected(reference::compress_alaw), "{cut}");
 
             let codes: Vec<u8> = (0..=255).collect();
             let (mut from_ulaw, mut from_alaw) = (vec![0; 256], vec![0; 256]);
@@ -163,10 +184,10 @@ mod tests {
                 assert_eq!(decode_ulaw(codes, ulaw), codes.len());
                 assert_eq!(decode_alaw(codes, alaw), codes.len());
             }
-            let reference =
+            let expected =
                 |law: fn(u8) -> i16| -> Vec<i16> { codes.iter().map(|code| law(*code)).collect() };
-            assert_eq!(from_ulaw, reference(reference_ulaw_expand), "{cut}");
-            assert_eq!(from_alaw, reference(reference_alaw_expand), "{cut}");
+            assert_eq!(from_ulaw, expected(reference::expand_ulaw), "{cut}");
+            assert_eq!(from_alaw, expected(reference::expand_alaw), "{cut}");
         }
     }
 
@@ -190,55 +211,5 @@ mod tests {
     fn silence_is_the_code_of_zero() {
         assert_eq!(linear_to_ulaw(0), ULAW_SILENCE);
         assert_eq!(linear_to_alaw(0), ALAW_SILENCE);
-    }
-
-    // The compression and expansion laws as ITU-T G.711 words them: segment by segment.
-
-    fn reference_ulaw(sample: i16) -> u8 {
-        let magnitude = if sample < 0 { !sample } else { sample } >> 2;
-        let magnitude = (i32::from(magnitude) + 33).min(0x1fff);
-        let mut segment = 1;
-        while magnitude >> (5 + segment) != 0 {
-            segment += 1;
-        }
-        let low = 0xf - ((magnitude >> segment) & 0xf);
-        let sign = if sample < 0 { 0 } else { 0x80 };
-        (((8 - segment) << 4) | low | sign) as u8
-    }
-
-    fn reference_alaw(sample: i16) -> u8 {
-        let mut magnitude = i32::from(if sample < 0 { !sample } else { sample } >> 4);
-        if magnitude > 15 {
-            let mut exponent = 1;
-            while magnitude > 31 {
-                magnitude >>= 1;
-                exponent += 1;
-            }
-            magnitude = magnitude - 16 + (exponent << 4);
-        }
-        let sign = if sample < 0 { 0 } else { 0x80 };
-        ((magnitude | sign) ^ 0x55) as u8
-    }
-
-    fn reference_ulaw_expand(code: u8) -> i16 {
-        let sign = if code < 0x80 { -1 } else { 1 };
-        let exponent = i32::from(!code >> 4 & 7);
-        let mantissa = i32::from(!code & 0xf);
-        let step = 4 << (exponent + 1);
-        (sign * ((0x80 << exponent) + step * mantissa + step / 2 - 4 * 33)) as i16
-    }
-
-    fn reference_alaw_expand(code: u8) -> i16 {
-        let toggled = i32::from(code ^ 0x55) & 0x7f;
-        let exponent = toggled >> 4;
-        let mut mantissa = toggled & 0xf;
-        if exponent > 0 {
-            mantissa += 16;
-        }
-        mantissa = (mantissa << 4) + 8;
-        if exponent > 1 {
-            mantissa <<= exponent - 1;
-        }
-        (if code > 127 { mantissa } else { -mantissa }) as i16
     }
 }
