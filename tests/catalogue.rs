@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use sottovoce::control::refusal::ErrorCode;
 
-/// A code's digits and its sentence, INTERFACE: "last at most 4.5 s together".
+/// What a code's digits and its sentence may last together.
 const LONGEST_CODE: Duration = Duration::from_millis(4500);
 
 /// What a player may leave between two prompts of one announcement.

@@ -38,7 +38,7 @@ fn what_the_example_configuration_comments_out_as_a_default_is_one() {
         .map(|line| match line.strip_prefix("# ") {
             Some(key)
                 if key.contains(" = ")
-                    && !["share", "advertise", "url", "username", "password"]
+                    && !["share", "advertise", "tls", "url", "username", "password"]
                         .iter()
                         .any(|own| key.starts_with(own)) =>
             {

@@ -1,13 +1,13 @@
 //! Calls without any supervisor.
 
-use std::time::Duration;
-
 use sottovoce::demo::media::Voice;
-use sottovoce::demo::phone::PhoneError;
+use sottovoce::demo::phone::{Line, Phone, PhoneConfig, PhoneError};
+use sottovoce::demo::service::Service;
 use sottovoce::demo::stage::{self, MOBILE, OFFICE};
 
 use crate::scene::{
-    AGENT_HZ, CUSTOMER_HZ, Folder, Scene, hears, setup, start, stop, tones, wait_until,
+    AGENT_HZ, COLLEAGUE_HZ, CUSTOMER_HZ, Folder, Scene, agent, answer_at, hears, phone,
+    second_agent, setup, start, stop, tones, wait_until,
 };
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -31,9 +31,7 @@ async fn a_hang_up_by_either_party_ends_the_other_side() {
 async fn busy_cancel_and_unknown_numbers_are_answered_as_a_phone_expects() {
     let folder = Folder::new("statuses");
     let service = start(&setup(&folder));
-    let customer = stage::phone(&service, "+358501112222", OFFICE)
-        .await
-        .expect("a phone");
+    let customer = phone(&service, "+358501112222", OFFICE).await;
 
     // Nobody has registered 204 yet.
     assert!(matches!(
@@ -45,9 +43,7 @@ async fn busy_cancel_and_unknown_numbers_are_answered_as_a_phone_expects() {
         Err(PhoneError::Refused(404))
     ));
 
-    let mut agent = stage::agent(&service, stage::AGENT, stage::AGENT_PASSWORD)
-        .await
-        .expect("agent");
+    let mut agent = agent(&service).await;
     let dialling = customer.start_dialling("204").await.expect("dialling");
     agent
         .incoming()
@@ -79,12 +75,8 @@ async fn busy_cancel_and_unknown_numbers_are_answered_as_a_phone_expects() {
 async fn what_the_called_phone_plays_before_it_answers_is_heard() {
     let folder = Folder::new("early");
     let service = start(&setup(&folder));
-    let customer = stage::phone(&service, "+358501112222", OFFICE)
-        .await
-        .expect("a phone");
-    let mut agent = stage::agent(&service, stage::AGENT, stage::AGENT_PASSWORD)
-        .await
-        .expect("agent");
+    let customer = phone(&service, "+358501112222", OFFICE).await;
+    let mut agent = agent(&service).await;
     let dialling = customer.start_dialling("204").await.expect("dialling");
     let mut incoming = agent.incoming().await.expect("it rings");
 
@@ -112,9 +104,7 @@ async fn what_the_called_phone_plays_before_it_answers_is_heard() {
 async fn an_external_trunk_is_no_way_out_through_an_external_trunk() {
     let folder = Folder::new("relay");
     let service = start(&setup(&folder));
-    let stranger = stage::phone(&service, "+4912345678", MOBILE)
-        .await
-        .expect("a phone");
+    let stranger = phone(&service, "+4912345678", MOBILE).await;
 
     let refused = stranger.dial("+442071234567").await;
 
@@ -129,11 +119,7 @@ async fn an_external_trunk_is_no_way_out_through_an_external_trunk() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agents_hold_is_relayed_and_taken_back() {
     let scene = Scene::new("hold").await;
-    scene
-        .agent
-        .reinvite("sendonly")
-        .await
-        .expect("hold is accepted");
+    scene.hold().await;
     let state = scene
         .customer
         .wait_for(|state| state.reinvites == 1)
@@ -145,11 +131,7 @@ async fn an_agents_hold_is_relayed_and_taken_back() {
     })
     .await;
 
-    scene
-        .agent
-        .reinvite("sendrecv")
-        .await
-        .expect("resume is accepted");
+    scene.resume().await;
     wait_until("both hear each other again", || {
         tones(&scene.agent.media) == [CUSTOMER_HZ] && tones(&scene.customer.media) == [AGENT_HZ]
     })
@@ -160,25 +142,15 @@ async fn an_agents_hold_is_relayed_and_taken_back() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_blind_transfer_moves_the_customer_to_the_new_agent() {
     let scene = Scene::new("transfer").await;
-    let mut second = stage::agent(&scene.service, stage::SECOND_AGENT, "onni-205")
-        .await
-        .expect("agent");
+    let mut second = second_agent(&scene.service).await;
     let target = format!("sip:205@{}", scene.service.sip);
-    let (referred, line) = tokio::join!(scene.agent.refer(&target), async {
-        second
-            .incoming()
-            .await
-            .expect("205 rings")
-            .answer()
-            .await
-            .expect("answered")
-    });
+    let (referred, line) = tokio::join!(scene.agent.refer(&target), answer_at(&mut second));
     referred.expect("202");
-    line.media.say(Voice::Tone(2600.0));
+    line.media.say(Voice::Tone(COLLEAGUE_HZ));
     scene.agent.ended().await;
 
     wait_until("customer and new agent hear each other", || {
-        tones(&scene.customer.media) == [2600.0] && tones(&line.media) == [CUSTOMER_HZ]
+        tones(&scene.customer.media) == [COLLEAGUE_HZ] && tones(&line.media) == [CUSTOMER_HZ]
     })
     .await;
     wait_until("the agent's phone is told that it worked", || {
@@ -194,12 +166,16 @@ async fn a_blind_transfer_moves_the_customer_to_the_new_agent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transfer_to_nowhere_leaves_the_call_as_it_was() {
     let scene = Scene::new("transfer-nowhere").await;
+    let nowhere = format!("sip:299@{}", scene.service.sip);
+
     // Accepted and then failed, or refused at once: never half done.
-    let _ = scene
-        .agent
-        .refer(&format!("sip:299@{}", scene.service.sip))
+    if scene.agent.refer(&nowhere).await.is_ok() {
+        wait_until("the agent's phone is told that it failed", || {
+            let told = scene.agent.state().transfer;
+            told.iter().any(|status| *status >= 300)
+        })
         .await;
-    tokio::time::sleep(Duration::from_millis(1500)).await;
+    }
 
     scene
         .expect_ears(&[CUSTOMER_HZ], &[AGENT_HZ], "after a transfer to nowhere")
@@ -211,36 +187,22 @@ async fn a_transfer_to_nowhere_leaves_the_call_as_it_was() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_agent_calls_out_and_is_supervised_too() {
     let folder = Folder::new("outbound");
-    let change = |setup: sottovoce::demo::service::Setup| setup;
-    let mut setup = change(setup(&folder));
+    let mut setup = setup(&folder);
     // The far end answers on the port that the trunk names.
     setup.trunks = setup.trunks.replace(
         &format!("uri = \"sip:{MOBILE}:5060\""),
         &format!("uri = \"sip:{MOBILE}:15062\""),
     );
     let service = start(&setup);
-    let mut config = sottovoce::demo::phone::PhoneConfig::new("+442071234567", MOBILE, service.sip);
+    let mut config = PhoneConfig::new("+442071234567", MOBILE, service.sip);
     config.port = 15_062;
-    let mut far = sottovoce::demo::phone::Phone::start(config)
-        .await
-        .expect("a phone");
-    let agent = stage::agent(&service, stage::AGENT, stage::AGENT_PASSWORD)
-        .await
-        .expect("agent");
-    let (agent_line, far_line) = tokio::join!(agent.dial("+442071234567"), async {
-        far.incoming()
-            .await
-            .expect("it rings")
-            .answer()
-            .await
-            .expect("answered")
-    });
+    let mut far = Phone::start(config).await.expect("a phone");
+    let agent = agent(&service).await;
+    let (agent_line, far_line) = tokio::join!(agent.dial("+442071234567"), answer_at(&mut far));
     let agent_line = agent_line.expect("the agent's call is answered");
     agent_line.media.say(Voice::Tone(AGENT_HZ));
     far_line.media.say(Voice::Tone(CUSTOMER_HZ));
-    let mia = stage::phone(&service, stage::MIA, MOBILE)
-        .await
-        .expect("a phone");
+    let mia = phone(&service, stage::MIA, MOBILE).await;
     let line = mia
         .dial(stage::SUPERVISING_NUMBER)
         .await
@@ -253,10 +215,7 @@ async fn an_agent_calls_out_and_is_supervised_too() {
     stop_after(service, &[&line, &agent_line]).await;
 }
 
-async fn stop_after(
-    service: sottovoce::demo::service::Service,
-    lines: &[&sottovoce::demo::phone::Line],
-) {
+async fn stop_after(service: Service, lines: &[&Line]) {
     for line in lines {
         line.hang_up().await.expect("hangs up");
     }

@@ -7,7 +7,7 @@ use sottovoce::demo::phone::PhoneError;
 use sottovoce::demo::service::{Service, Setup};
 use sottovoce::demo::stage::{self, OFFICE, PATIENCE};
 
-use crate::scene::{AGENT_HZ, CUSTOMER_HZ, Folder, Scene, exe, setup, share, start, stop};
+use crate::scene::{AGENT_HZ, CUSTOMER_HZ, Folder, Scene, exe, press, setup, share, start, stop};
 
 /// Sends one datagram from the office and gives the first line of the final answer.
 fn ask(sip: SocketAddr, text: &str) -> Option<String> {
@@ -231,9 +231,7 @@ async fn a_locked_database_stops_no_call_and_confirms_no_change() {
             .execute(&pool)
             .await
             .expect("the database is locked");
-        mia.press("4#", sottovoce::demo::media::KeySending::Event)
-            .await
-            .expect("keys are sent");
+        press(&mia, "4#").await;
         crate::scene::wait_until("the supervisor is refused", || {
             refusals(&scene.service, 9010) > refused
         })
@@ -296,9 +294,7 @@ async fn a_key_with_a_wrong_payload_is_no_key() {
     mia.media.send_raw(101, &[4]).await;
     mia.media.send_raw(120, &[4, 10, 0, 160]).await;
     mia.media.send_raw(101, &[]).await;
-    mia.press("5#", sottovoce::demo::media::KeySending::Event)
-        .await
-        .expect("keys are sent");
+    press(&mia, "5#").await;
 
     crate::scene::wait_until("5# is understood, and nothing before it", || {
         crate::scene::audit_csv(&scene.service).contains("5#")

@@ -8,7 +8,9 @@ use sottovoce::demo::stage::{self, MOBILE};
 use sottovoce::demo::tones::amplitude;
 use sottovoce::edge::clock;
 
-use crate::scene::{AGENT_HZ, CUSTOMER_HZ, SUPERVISOR_HZ, Scene, audit_csv, stop, wait_until};
+use crate::scene::{
+    AGENT_HZ, CUSTOMER_HZ, SUPERVISOR_HZ, Scene, audit_csv, press, stop, wait_until,
+};
 
 /// A supervisor's phone that negotiates no telephone-event.
 async fn old_phone(scene: &Scene) -> Phone {
@@ -95,11 +97,7 @@ async fn a_key_that_arrives_by_event_and_by_info_counts_once() {
 async fn keys_of_the_customer_reach_the_agent() {
     let scene = Scene::new("customer-keys").await;
     let before = scene.agent.media.events_heard();
-    scene
-        .customer
-        .press("12", KeySending::Event)
-        .await
-        .expect("keys are sent");
+    press(&scene.customer, "12").await;
 
     wait_until("the agent's phone has received them", || {
         scene.agent.media.events_heard() >= before + 10
@@ -145,9 +143,7 @@ async fn keys_by_info_reach_the_other_party_and_a_supervisors_nobody() {
 async fn two_digits_are_never_taken_for_the_last_one() {
     let scene = Scene::new("fourteen").await;
     let mia = scene.supervise().await;
-    mia.press("14#", KeySending::Event)
-        .await
-        .expect("keys are sent");
+    press(&mia, "14#").await;
 
     wait_until("9008 is audited", || scene.audited(9008) == 1).await;
     scene

@@ -1,17 +1,16 @@
 //! Who is let in, and how.
 
-use sottovoce::demo::media::KeySending;
 use sottovoce::demo::phone::{Phone, PhoneConfig, PhoneError};
 use sottovoce::demo::stage::{self, DESK, MOBILE};
 
-use crate::scene::{AGENT_HZ, CUSTOMER_HZ, Scene, audited_with, hears, stop, wait_until};
+use crate::scene::{
+    AGENT_HZ, CUSTOMER_HZ, Scene, audited_with, hears, phone, press, second_agent, stop, wait_until,
+};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stranger_is_told_9001_hung_up_on_and_audited() {
     let scene = Scene::new("stranger").await;
-    let phone = stage::phone(&scene.service, "+4912345678", MOBILE)
-        .await
-        .expect("a phone");
+    let phone = phone(&scene.service, "+4912345678", MOBILE).await;
     let line = phone
         .dial(stage::SUPERVISING_NUMBER)
         .await
@@ -29,9 +28,7 @@ async fn a_hidden_caller_is_refused_by_signalling_when_so_configured() {
         setup.line("supervising", "answer_unregistered = false")
     })
     .await;
-    let phone = stage::phone(&scene.service, "anonymous", MOBILE)
-        .await
-        .expect("a phone");
+    let phone = phone(&scene.service, "anonymous", MOBILE).await;
 
     match phone.dial(stage::SUPERVISING_NUMBER).await {
         Err(PhoneError::Refused(403)) => {}
@@ -49,9 +46,7 @@ async fn a_pin_is_asked_for_where_the_policy_wants_it() {
         .dial(stage::SUPERVISING_NUMBER)
         .await
         .expect("800 answers");
-    line.press("4711#", KeySending::Event)
-        .await
-        .expect("keys are sent");
+    press(&line, "4711#").await;
 
     wait_until("the right PIN opens the call", || {
         hears(&line.media, CUSTOMER_HZ) && hears(&line.media, AGENT_HZ)
@@ -72,9 +67,7 @@ async fn three_wrong_pins_lock_the_supervisor_out() {
         .await
         .expect("800 answers");
     for wrong in 1..=3 {
-        line.press("0000#", KeySending::Event)
-            .await
-            .expect("keys are sent");
+        press(&line, "0000#").await;
         // What is typed while a PIN is checked is dropped.
         wait_until("the wrong PIN is audited", || {
             audited_with(&scene.service, "action", "pin") == wrong
@@ -133,9 +126,7 @@ async fn a_wrong_password_registers_nobody() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_supervisor_with_several_calls_chooses_by_extension() {
     let scene = Scene::new("menu").await;
-    let mut second = stage::agent(&scene.service, stage::SECOND_AGENT, "onni-205")
-        .await
-        .expect("agent");
+    let mut second = second_agent(&scene.service).await;
     let other = stage::converse(&scene.customer_phone, &mut second, stage::SECOND_AGENT)
         .await
         .expect("a call");
@@ -144,9 +135,7 @@ async fn a_supervisor_with_several_calls_chooses_by_extension() {
         .dial(stage::SUPERVISING_NUMBER)
         .await
         .expect("800 answers");
-    line.press("204#", KeySending::Event)
-        .await
-        .expect("keys are sent");
+    press(&line, "204#").await;
 
     wait_until("the chosen call is heard", || {
         hears(&line.media, CUSTOMER_HZ) && hears(&line.media, AGENT_HZ)

@@ -1,11 +1,12 @@
 //! What the tests share: a service in a folder of its own, phones that speak tones, ears.
 
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sottovoce::demo::media::{Media, RATE_HZ, Track, Voice};
+use sottovoce::demo::media::{KeySending, Media, RATE_HZ, Track, Voice};
 use sottovoce::demo::phone::{Line, Phone};
 use sottovoce::demo::service::{Service, Setup};
 use sottovoce::demo::stage::{self, MOBILE, OFFICE, PATIENCE};
@@ -50,6 +51,36 @@ pub fn stop(service: Service) {
     tokio::task::block_in_place(|| service.stop()).expect("the service drains and ends well");
 }
 
+/// A phone that calls from that number.
+pub async fn phone(service: &Service, number: &str, ip: IpAddr) -> Phone {
+    let phone = stage::phone(service, number, ip).await;
+    phone.expect("a phone")
+}
+
+/// The phone of agent 204, registered.
+pub async fn agent(service: &Service) -> Phone {
+    let phone = stage::agent(service, stage::AGENT, stage::AGENT_PASSWORD).await;
+    phone.expect("204 registers")
+}
+
+/// The phone of agent 205, registered.
+pub async fn second_agent(service: &Service) -> Phone {
+    let phone = stage::agent(service, stage::SECOND_AGENT, "onni-205").await;
+    phone.expect("205 registers")
+}
+
+/// Waits until a phone rings, and answers.
+pub async fn answer_at(phone: &mut Phone) -> Line {
+    let incoming = phone.incoming().await.expect("it rings");
+    incoming.answer().await.expect("answered")
+}
+
+/// Presses keys, by telephone-event.
+pub async fn press(line: &Line, keys: &str) {
+    let pressed = line.press(keys, KeySending::Event).await;
+    pressed.expect("keys are sent");
+}
+
 /// A service and a conversation that is not supervised yet.
 pub struct Scene {
     pub service: Service,
@@ -70,18 +101,10 @@ impl Scene {
     pub async fn with(name: &str, change: impl FnOnce(Setup) -> Setup) -> Self {
         let folder = Folder::new(name);
         let service = start(&change(setup(&folder)));
-        let mut agent_phone = stage::agent(&service, stage::AGENT, stage::AGENT_PASSWORD)
-            .await
-            .expect("the agent registers");
-        let customer_phone = stage::phone(&service, "+358501112222", OFFICE)
-            .await
-            .expect("a phone");
-        let mia = stage::phone(&service, stage::MIA, MOBILE)
-            .await
-            .expect("a phone");
-        let leo = stage::phone(&service, stage::LEO, MOBILE)
-            .await
-            .expect("a phone");
+        let mut agent_phone = agent(&service).await;
+        let customer_phone = phone(&service, "+358501112222", OFFICE).await;
+        let mia = phone(&service, stage::MIA, MOBILE).await;
+        let leo = phone(&service, stage::LEO, MOBILE).await;
         let call = stage::converse(&customer_phone, &mut agent_phone, stage::AGENT)
             .await
             .expect("customer and agent talk");
@@ -126,6 +149,18 @@ impl Scene {
         line.media.say(Voice::Tone(COLLEAGUE_HZ));
         self.wait_monitoring(&line).await;
         line
+    }
+
+    /// The agent puts the customer on hold.
+    pub async fn hold(&self) {
+        let held = self.agent.reinvite("sendonly").await;
+        held.expect("hold is accepted");
+    }
+
+    /// The agent takes the customer back.
+    pub async fn resume(&self) {
+        let resumed = self.agent.reinvite("sendrecv").await;
+        resumed.expect("resume is accepted");
     }
 
     async fn wait_monitoring(&self, line: &Line) {

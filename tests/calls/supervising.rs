@@ -9,8 +9,8 @@ use sottovoce::demo::tones::amplitude;
 use sottovoce::edge::clock;
 
 use crate::scene::{
-    AGENT_HZ, CUSTOMER_HZ, SUPERVISOR_HZ, Scene, StallWatch, hears, longest_gap, stop, tones,
-    wait_until,
+    AGENT_HZ, CUSTOMER_HZ, SUPERVISOR_HZ, Scene, StallWatch, hears, longest_gap, press, stop,
+    tones, wait_until,
 };
 
 const AGENT_ALONE: &[f32] = &[AGENT_HZ];
@@ -85,9 +85,7 @@ async fn every_role_by_info_reaches_exactly_its_ears_on_unbroken_streams() {
 async fn a_takeover_keeps_the_customer_and_releases_the_agent() {
     let scene = Scene::new("takeover").await;
     let mia = scene.supervise().await;
-    mia.press("1#", KeySending::Event)
-        .await
-        .expect("keys are sent");
+    press(&mia, "1#").await;
     scene.agent.ended().await;
 
     wait_until("only the supervisor is heard", || {
@@ -111,17 +109,13 @@ async fn a_takeover_keeps_the_customer_and_releases_the_agent() {
 async fn hanging_up_everyone_takes_a_second_press() {
     let scene = Scene::new("hang-up").await;
     let mia = scene.supervise().await;
-    mia.press("7#", KeySending::Event)
-        .await
-        .expect("keys are sent");
+    press(&mia, "7#").await;
     tokio::time::sleep(Duration::from_millis(800)).await;
     assert!(
         scene.agent.state().ended.is_none(),
         "nothing happens at the first press"
     );
-    mia.press("7#", KeySending::Event)
-        .await
-        .expect("keys are sent");
+    press(&mia, "7#").await;
 
     scene.agent.ended().await;
     scene.customer.ended().await;
@@ -159,9 +153,7 @@ async fn the_agent_alone_hears_one_short_notice_when_it_is_policy() {
 async fn a_customer_stays_with_a_barged_supervisor_when_the_agent_hangs_up() {
     let scene = Scene::new("barge-stay").await;
     let mia = scene.supervise().await;
-    mia.press("6#", KeySending::Event)
-        .await
-        .expect("keys are sent");
+    press(&mia, "6#").await;
     scene
         .expect_ears(CUSTOMER_AND_SUPERVISOR, AGENT_AND_SUPERVISOR, "barge")
         .await;
@@ -180,16 +172,12 @@ async fn a_customer_stays_with_a_barged_supervisor_when_the_agent_hangs_up() {
 async fn a_second_supervisor_listens_and_may_not_speak_beside_the_first() {
     let scene = Scene::new("second").await;
     let mia = scene.supervise().await;
-    mia.press("4#", KeySending::Event)
-        .await
-        .expect("keys are sent");
+    press(&mia, "4#").await;
     scene
         .expect_ears(CUSTOMER_AND_SUPERVISOR, AGENT_ALONE, "coach")
         .await;
     let leo = scene.supervise_too().await;
-    leo.press("6#", KeySending::Event)
-        .await
-        .expect("keys are sent");
+    press(&leo, "6#").await;
 
     wait_until("the refusal is audited", || scene.audited(9012) == 1).await;
     scene

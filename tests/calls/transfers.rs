@@ -1,12 +1,12 @@
 //! Transfers on real calls, where the agent asks somebody first.
 
-use sottovoce::demo::media::{KeySending, Voice};
+use sottovoce::demo::media::Voice;
 use sottovoce::demo::phone::{Line, Phone, PhoneError};
 use sottovoce::demo::stage;
 
 use crate::scene::{
-    AGENT_HZ, ASIDE_HZ, COLLEAGUE_HZ, CUSTOMER_HZ, SUPERVISOR_HZ, Scene, heard_after, position,
-    stop, tones, wait_until,
+    AGENT_HZ, ASIDE_HZ, COLLEAGUE_HZ, CUSTOMER_HZ, SUPERVISOR_HZ, Scene, answer_at, audit_csv,
+    heard_after, position, press, second_agent, stop, tones, wait_until,
 };
 
 /// The agent, who has put the customer on hold, and a colleague.
@@ -19,23 +19,17 @@ struct Consultation {
 
 /// The agent's phone holds the customer and calls 205 on a second line.
 async fn consult(scene: &Scene) -> Consultation {
-    let mut phone = stage::agent(&scene.service, stage::SECOND_AGENT, "onni-205")
-        .await
-        .expect("agent");
-    scene
-        .agent
-        .reinvite("sendonly")
-        .await
-        .expect("hold is accepted");
+    let mut phone = second_agent(&scene.service).await;
+    scene.hold().await;
     scene.agent.media.say(Voice::Silence);
     wait_until("the agent's first line hears nobody", || {
         tones(&scene.agent.media).is_empty()
     })
     .await;
-    let (aside, colleague) = tokio::join!(scene.agent_phone.dial(stage::SECOND_AGENT), async {
-        let incoming = phone.incoming().await.expect("205 rings");
-        incoming.answer().await.expect("answered")
-    });
+    let (aside, colleague) = tokio::join!(
+        scene.agent_phone.dial(stage::SECOND_AGENT),
+        answer_at(&mut phone)
+    );
     let aside = aside.expect("205 answers");
     aside.media.say(Voice::Tone(ASIDE_HZ));
     colleague.media.say(Voice::Tone(COLLEAGUE_HZ));
@@ -63,13 +57,8 @@ async fn what_a_consulted_colleague_is_told_stays_between_the_two() {
     let consultation = consult(&scene).await;
 
     // The supervisor speaks to the agent of the call that is held, and not to the other line.
-    mia.press("4#", KeySending::Event)
-        .await
-        .expect("keys are sent");
-    wait_until("4# is audited", || {
-        crate::scene::audit_csv(&scene.service).contains("4#")
-    })
-    .await;
+    press(&mia, "4#").await;
+    wait_until("4# is audited", || audit_csv(&scene.service).contains("4#")).await;
     consultation
         .aside
         .hang_up()
@@ -89,11 +78,7 @@ async fn what_a_consulted_colleague_is_told_stays_between_the_two() {
         }
     }
 
-    scene
-        .agent
-        .reinvite("sendrecv")
-        .await
-        .expect("resume is accepted");
+    scene.resume().await;
     scene.agent.media.say(Voice::Tone(AGENT_HZ));
     scene
         .expect_ears(
@@ -112,9 +97,7 @@ async fn an_attended_transfer_puts_the_colleague_in_the_agents_place() {
     })
     .await;
     let mia = scene.supervise().await;
-    mia.press("4#", KeySending::Event)
-        .await
-        .expect("keys are sent");
+    press(&mia, "4#").await;
     scene
         .expect_ears(&[CUSTOMER_HZ, SUPERVISOR_HZ], &[AGENT_HZ], "coach")
         .await;
@@ -145,9 +128,7 @@ async fn an_attended_transfer_puts_the_colleague_in_the_agents_place() {
         tones(&mia.media) == [CUSTOMER_HZ, COLLEAGUE_HZ]
     })
     .await;
-    mia.press("4#", KeySending::Event)
-        .await
-        .expect("keys are sent");
+    press(&mia, "4#").await;
     wait_until("the colleague is coached", || {
         tones(&colleague.media) == [CUSTOMER_HZ, SUPERVISOR_HZ]
     })
@@ -185,11 +166,7 @@ async fn an_attended_transfer_that_cannot_be_leaves_both_calls_as_they_were() {
             && tones(&consultation.colleague.media) == [ASIDE_HZ]
     })
     .await;
-    scene
-        .agent
-        .reinvite("sendrecv")
-        .await
-        .expect("resume is accepted");
+    scene.resume().await;
     scene.agent.media.say(Voice::Tone(AGENT_HZ));
     scene
         .expect_ears(&[CUSTOMER_HZ], &[AGENT_HZ], "the customer is still there")

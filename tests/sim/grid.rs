@@ -34,21 +34,11 @@ const ROLES: [(&str, Option<&str>); 6] = [
 type Event = (&'static str, fn(&mut Scene));
 
 const EVENTS: [Event; 26] = [
-    ("agent holds", |scene| {
-        scene.world.reinvite(scene.agent, "sendonly");
-    }),
-    ("agent resumes", |scene| {
-        scene.world.reinvite(scene.agent, "sendonly");
-        scene.run(1_500);
-        scene.world.reinvite(scene.agent, "sendrecv");
-    }),
-    ("customer holds", |scene| {
-        scene.world.reinvite(scene.customer, "sendonly");
-    }),
+    ("agent holds", |scene| scene.hold(scene.agent)),
+    ("agent resumes", |scene| scene.hold_and_resume(scene.agent)),
+    ("customer holds", |scene| scene.hold(scene.customer)),
     ("customer resumes", |scene| {
-        scene.world.reinvite(scene.customer, "sendonly");
-        scene.run(1_500);
-        scene.world.reinvite(scene.customer, "sendrecv");
+        scene.hold_and_resume(scene.customer);
     }),
     ("agent hangs up", |scene| scene.world.hang_up(scene.agent)),
     ("customer hangs up", |scene| {
@@ -125,19 +115,13 @@ const EVENTS: [Event; 26] = [
         scene.key(scene.agent, How::Info)
     }),
     ("supervisor's key by event", |scene| {
-        if let Some(mia) = scene.mia {
-            scene.key(mia, How::Event);
-        }
+        scene.supervisors_key(How::Event);
     }),
     ("supervisor's key in-band", |scene| {
-        if let Some(mia) = scene.mia {
-            scene.key(mia, How::InBand);
-        }
+        scene.supervisors_key(How::InBand);
     }),
     ("supervisor's key by INFO", |scene| {
-        if let Some(mia) = scene.mia {
-            scene.key(mia, How::Info);
-        }
+        scene.supervisors_key(How::Info);
     }),
     ("supervisor's media stops, 35 s", |scene| {
         scene.supervisor_falls_silent(35);
@@ -222,6 +206,22 @@ impl Scene {
         self.others.push(("leo", leo));
         self.run(2_500);
         leo
+    }
+
+    fn hold(&mut self, phone: PhoneId) {
+        self.world.reinvite(phone, "sendonly");
+    }
+
+    fn hold_and_resume(&mut self, phone: PhoneId) {
+        self.hold(phone);
+        self.run(1_500);
+        self.world.reinvite(phone, "sendrecv");
+    }
+
+    fn supervisors_key(&mut self, how: How) {
+        if let Some(mia) = self.mia {
+            self.key(mia, how);
+        }
     }
 
     /// One key; a supervisor's reaches nobody, whatever way it takes.

@@ -38,10 +38,7 @@ async fn a_call_from_a_trunk_is_rung_answered_and_hung_up_by_the_caller() {
     assert!(ok.body.contains("m=audio 6000"));
     call.confirmed_by(&ok);
     carrier.send(&call.ack("")).await;
-    assert!(matches!(
-        world.signal_of(leg).await,
-        Signal::Acknowledged { sdp: None }
-    ));
+    world.acknowledged(leg).await;
 
     carrier
         .send(&call.request("BYE", "Reason: Q.850;cause=16\r\n", ""))
@@ -59,8 +56,7 @@ async fn a_call_to_a_phone_is_progressed_answered_and_hung_up_by_us() {
     let mut world = World::new().await;
     let phone = Phone::at("127.0.0.1", world.udp).await;
 
-    let leg = world.dial_phone(&phone);
-    let invite = phone.request("INVITE").await;
+    let (leg, invite) = world.ring(&phone).await;
     assert!(invite.header("From").contains("+358401234567"));
     assert!(invite.header("From").starts_with("\"Matti \\\"M\\\"\""));
     assert!(
@@ -149,8 +145,7 @@ async fn a_dial_that_is_cancelled_sends_cancel_after_the_first_answer_only() {
     let mut world = World::new().await;
     let phone = Phone::at("127.0.0.1", world.udp).await;
 
-    let leg = world.dial_phone(&phone);
-    let invite = phone.request("INVITE").await;
+    let (leg, invite) = world.ring(&phone).await;
     world.sip.send(leg, SignalCommand::Cancel { reason: None });
     assert!(
         phone
@@ -178,8 +173,7 @@ async fn an_answer_that_crosses_with_our_cancel_is_acknowledged_and_ended() {
     let mut world = World::new().await;
     let phone = Phone::at("127.0.0.1", world.udp).await;
 
-    let leg = world.dial_phone(&phone);
-    let invite = phone.request("INVITE").await;
+    let (leg, invite) = world.ring(&phone).await;
     phone.answer(&invite, 180, "p", "", "").await;
     world.signal_of(leg).await;
     world.sip.send(leg, SignalCommand::Cancel { reason: None });
@@ -202,8 +196,7 @@ async fn a_refusal_is_told_with_its_status() {
     let mut world = World::new().await;
     let phone = Phone::at("127.0.0.1", world.udp).await;
 
-    let leg = world.dial_phone(&phone);
-    let invite = phone.request("INVITE").await;
+    let (leg, invite) = world.ring(&phone).await;
     phone.answer(&invite, 486, "p", "", "").await;
 
     assert!(matches!(
@@ -296,12 +289,8 @@ async fn a_caller_without_offer_is_offered_and_answers_with_the_ack() {
 async fn a_200_that_is_never_acknowledged_is_told_and_ended() {
     let mut world = World::with(Duration::from_millis(10), None, 64).await;
     let carrier = world.carrier().await;
-    let mut call = Call::new(&carrier, "+358401", "204");
 
-    carrier.send(&call.request("INVITE", "", &sdp(4000))).await;
-    let (leg, _) = world.invited().await;
-    world.sip.send(leg, answer());
-    carrier.expect(200).await;
+    let (leg, _) = world.answered(&carrier).await;
     assert!(matches!(
         world.signal_of(leg).await,
         Signal::NeverAcknowledged
@@ -317,12 +306,8 @@ async fn a_200_that_is_never_acknowledged_is_told_and_ended() {
 async fn a_hang_up_before_the_ack_waits_for_it() {
     let mut world = World::new().await;
     let carrier = world.carrier().await;
-    let mut call = Call::new(&carrier, "+358401", "204");
 
-    carrier.send(&call.request("INVITE", "", &sdp(4000))).await;
-    let (leg, _) = world.invited().await;
-    world.sip.send(leg, answer());
-    let ok = carrier.expect(200).await;
+    let (leg, call) = world.answered(&carrier).await;
     world.sip.send(leg, SignalCommand::HangUp { reason: None });
     assert!(
         carrier
@@ -330,15 +315,11 @@ async fn a_hang_up_before_the_ack_waits_for_it() {
             .await
             .is_none_or(|m| m.status() == 200)
     );
-    call.confirmed_by(&ok);
     carrier.send(&call.ack("")).await;
 
     let bye = carrier.request("BYE").await;
     carrier.answer(&bye, 200, "", "", "").await;
-    assert!(matches!(
-        world.signal_of(leg).await,
-        Signal::Acknowledged { .. }
-    ));
+    world.acknowledged(leg).await;
     assert!(matches!(world.signal_of(leg).await, Signal::HangUpDone));
 }
 
@@ -362,10 +343,7 @@ async fn a_call_over_ipv6_runs_from_invite_to_bye() {
     assert!(ok.header("Contact").contains("[::1]"));
     call.confirmed_by(&ok);
     carrier.send(&call.ack("")).await;
-    assert!(matches!(
-        world.signal_of(leg).await,
-        Signal::Acknowledged { .. }
-    ));
+    world.acknowledged(leg).await;
     call.local = elsewhere;
     carrier.send(&call.request("BYE", "", "")).await;
     assert_eq!(carrier.expect(200).await.method(), "BYE");
@@ -423,8 +401,7 @@ async fn the_sockets_are_free_when_the_edge_has_shut_down() {
 async fn reliable_provisionals_are_neither_offered_nor_promised() {
     let mut world = World::new().await;
     let phone = Phone::at("127.0.0.1", world.udp).await;
-    world.dial_phone(&phone);
-    let invite = phone.request("INVITE").await;
+    let (_, invite) = world.ring(&phone).await;
     for name in ["Supported", "Require"] {
         assert!(!invite.find(name).is_some_and(|it| it.contains("100rel")));
     }

@@ -4,70 +4,27 @@ use std::time::Duration;
 
 use sottovoce::control::input::{Consulted, Signal};
 use sottovoce::control::output::SignalCommand;
-use sottovoce::id::{LegId, RequestId};
+use sottovoce::id::RequestId;
 
 use crate::phone::{Call, Phone, sdp};
 use crate::world::{World, answer, description};
-
-/// A call from the carrier that stands.
-pub async fn standing(world: &mut World, carrier: &Phone) -> (LegId, Call) {
-    let mut call = Call::new(carrier, "+358401", "204");
-    carrier.send(&call.request("INVITE", "", &sdp(4000))).await;
-    let (leg, _) = world.invited().await;
-    world.sip.send(leg, answer());
-    let ok = carrier.expect(200).await;
-    call.confirmed_by(&ok);
-    carrier.send(&call.ack("")).await;
-    assert!(matches!(
-        world.signal_of(leg).await,
-        Signal::Acknowledged { .. }
-    ));
-    (leg, call)
-}
-
-/// A call to a phone that stands; what the phone sends next is its own.
-async fn standing_out(world: &mut World, phone: &Phone) -> (LegId, Call) {
-    let leg = world.dial_phone(phone);
-    let invite = phone.request("INVITE").await;
-    phone.answer(&invite, 200, "p", "", &sdp(5000)).await;
-    assert!(matches!(
-        world.signal_of(leg).await,
-        Signal::Answered { .. }
-    ));
-    phone.request("ACK").await;
-    (leg, Call::of_invite(phone, &invite, "p"))
-}
 
 #[tokio::test]
 async fn a_hold_of_the_peer_is_asked_and_answered() {
     let mut world = World::new().await;
     let carrier = world.carrier().await;
-    let (leg, mut call) = standing(&mut world, &carrier).await;
+    let (leg, mut call) = world.standing(&carrier).await;
 
     carrier.send(&call.request("INVITE", "", &sdp(4002))).await;
-    let Signal::Reinvited {
-        request,
-        sdp: offer,
-    } = world.signal_of(leg).await
-    else {
-        panic!("a re-INVITE");
-    };
+    let (request, offer) = world.reinvited(leg).await;
     assert_eq!(offer, Some(description(4002)));
-    world.sip.send(
-        leg,
-        SignalCommand::AcceptReinvite {
-            request,
-            sdp: description(6002),
-        },
-    );
+    world.accept_reinvite(leg, request, 6002);
     let ok = carrier.expect(200).await;
     assert!(ok.body.contains("m=audio 6002"));
     carrier.send(&call.ack("")).await;
 
     carrier.send(&call.request("INVITE", "", &sdp(4004))).await;
-    let Signal::Reinvited { request, .. } = world.signal_of(leg).await else {
-        panic!("a second re-INVITE");
-    };
+    let (request, _) = world.reinvited(leg).await;
     world.sip.send(
         leg,
         SignalCommand::RefuseReinvite {
@@ -82,19 +39,12 @@ async fn a_hold_of_the_peer_is_asked_and_answered() {
 async fn a_reinvite_without_offer_is_answered_in_its_ack() {
     let mut world = World::new().await;
     let carrier = world.carrier().await;
-    let (leg, mut call) = standing(&mut world, &carrier).await;
+    let (leg, mut call) = world.standing(&carrier).await;
 
     carrier.send(&call.request("INVITE", "", "")).await;
-    let Signal::Reinvited { request, sdp: None } = world.signal_of(leg).await else {
-        panic!("a re-INVITE without offer");
-    };
-    world.sip.send(
-        leg,
-        SignalCommand::AcceptReinvite {
-            request,
-            sdp: description(6002),
-        },
-    );
+    let (request, offer) = world.reinvited(leg).await;
+    assert_eq!(offer, None);
+    world.accept_reinvite(leg, request, 6002);
     carrier.expect(200).await;
     carrier.send(&call.ack(&sdp(4002))).await;
 
@@ -108,30 +58,18 @@ async fn a_reinvite_without_offer_is_answered_in_its_ack() {
 async fn a_request_that_overtakes_the_ack_of_our_200_shows_that_it_came() {
     let mut world = World::new().await;
     let carrier = world.carrier().await;
-    let mut call = Call::new(&carrier, "+358401", "204");
-    carrier.send(&call.request("INVITE", "", &sdp(4000))).await;
-    let (leg, _) = world.invited().await;
-    world.sip.send(leg, answer());
-    call.confirmed_by(&carrier.expect(200).await);
+    let (leg, mut call) = world.answered(&carrier).await;
     let acks = [call.ack("")];
 
     // Twice: before the ACK of the call's own answer, and before that of a hold's.
     for port in [4002, 4004] {
         carrier.send(&call.request("INVITE", "", &sdp(port))).await;
         if port == 4002 {
-            assert!(matches!(
-                world.signal_of(leg).await,
-                Signal::Acknowledged { sdp: None }
-            ));
+            world.acknowledged(leg).await;
         }
-        let Signal::Reinvited { request, sdp } = world.signal_of(leg).await else {
-            panic!("a re-INVITE");
-        };
-        assert_eq!(sdp, Some(description(port)));
-        let sdp = description(6000);
-        world
-            .sip
-            .send(leg, SignalCommand::AcceptReinvite { request, sdp });
+        let (request, offer) = world.reinvited(leg).await;
+        assert_eq!(offer, Some(description(port)));
+        world.accept_reinvite(leg, request, 6000);
         carrier.expect_to(200, call.cseq).await;
     }
     // The ACK that was overtaken finds nothing to say; the call is ended as any other.
@@ -145,19 +83,12 @@ async fn a_request_that_overtakes_the_ack_of_our_200_shows_that_it_came() {
 async fn a_hang_up_of_ours_waits_for_no_ack_once_the_peer_shows_that_it_has_our_200() {
     let mut world = World::new().await;
     let carrier = world.carrier().await;
-    let mut call = Call::new(&carrier, "+358401", "204");
-    carrier.send(&call.request("INVITE", "", &sdp(4000))).await;
-    let (leg, _) = world.invited().await;
-    world.sip.send(leg, answer());
-    call.confirmed_by(&carrier.expect(200).await);
+    let (leg, mut call) = world.answered(&carrier).await;
 
     world.sip.send(leg, SignalCommand::HangUp { reason: None });
     carrier.send(&call.request("INVITE", "", &sdp(4002))).await;
 
-    assert!(matches!(
-        world.signal_of(leg).await,
-        Signal::Acknowledged { .. }
-    ));
+    world.acknowledged(leg).await;
     let bye = carrier.request("BYE").await;
     carrier.answer(&bye, 200, "", "", "").await;
     assert!(matches!(world.signal_of(leg).await, Signal::HangUpDone));
@@ -167,19 +98,10 @@ async fn a_hang_up_of_ours_waits_for_no_ack_once_the_peer_shows_that_it_has_our_
 async fn a_reinvite_that_overtakes_the_answer_to_our_offer_is_asked_to_come_again() {
     let mut world = World::new().await;
     let carrier = world.carrier().await;
-    let (leg, mut call) = standing(&mut world, &carrier).await;
+    let (leg, mut call) = world.standing(&carrier).await;
     carrier.send(&call.request("INVITE", "", "")).await;
-    let Signal::Reinvited { request, .. } = world.signal_of(leg).await else {
-        panic!("a re-INVITE without offer");
-    };
-    let offer = description(6002);
-    world.sip.send(
-        leg,
-        SignalCommand::AcceptReinvite {
-            request,
-            sdp: offer,
-        },
-    );
+    let (request, _) = world.reinvited(leg).await;
+    world.accept_reinvite(leg, request, 6002);
     carrier.expect(200).await;
     let ack = call.ack(&sdp(4002));
 
@@ -198,7 +120,7 @@ async fn a_reinvite_that_overtakes_the_answer_to_our_offer_is_asked_to_come_agai
 async fn our_reinvite_is_acknowledged_and_told_also_when_refused() {
     let mut world = World::new().await;
     let phone = Phone::at("127.0.0.1", world.udp).await;
-    let (leg, _) = standing_out(&mut world, &phone).await;
+    let (leg, _) = world.standing_out(&phone).await;
     let reinvite = |number| SignalCommand::Reinvite {
         request: RequestId(number),
         sdp: Some(description(4002)),
@@ -247,7 +169,7 @@ async fn our_reinvite_is_acknowledged_and_told_also_when_refused() {
 async fn reinvites_that_cross_get_491_both_ways() {
     let mut world = World::new().await;
     let phone = Phone::at("127.0.0.1", world.udp).await;
-    let (leg, mut call) = standing_out(&mut world, &phone).await;
+    let (leg, mut call) = world.standing_out(&phone).await;
 
     world.sip.send(
         leg,
@@ -270,10 +192,7 @@ async fn reinvites_that_cross_get_491_both_ways() {
 
     phone.request("ACK").await;
     phone.send(&call.request("INVITE", "", &sdp(5004))).await;
-    assert!(matches!(
-        world.signal_of(leg).await,
-        Signal::Reinvited { .. }
-    ));
+    world.reinvited(leg).await;
     world.sip.send(
         leg,
         SignalCommand::Reinvite {
@@ -294,7 +213,7 @@ async fn reinvites_that_cross_get_491_both_ways() {
 async fn keys_by_info_are_answered_and_told() {
     let mut world = World::new().await;
     let carrier = world.carrier().await;
-    let (leg, mut call) = standing(&mut world, &carrier).await;
+    let (leg, mut call) = world.standing(&carrier).await;
 
     for (kind, body, key) in [
         ("dtmf-relay", "Signal=4\r\nDuration=160\r\n", '4'),
@@ -320,18 +239,11 @@ async fn keys_by_info_are_answered_and_told() {
 async fn a_transfer_is_asked_accepted_and_told_about() {
     let mut world = World::new().await;
     let carrier = world.carrier().await;
-    let (leg, mut call) = standing(&mut world, &carrier).await;
+    let (leg, mut call) = world.standing(&carrier).await;
 
     let refer_to = format!("Refer-To: <sip:205@{}>\r\n", world.udp.ip());
     carrier.send(&call.request("REFER", &refer_to, "")).await;
-    let Signal::Referred {
-        request,
-        target,
-        consulted,
-    } = world.signal_of(leg).await
-    else {
-        panic!("a transfer");
-    };
+    let (request, target, consulted) = world.referred(leg).await;
     assert_eq!((&*target, consulted), ("205", None));
     world.sip.send(leg, SignalCommand::AcceptRefer { request });
     let (status, last) = (100, false);
@@ -363,14 +275,7 @@ async fn a_transfer_is_asked_accepted_and_told_about() {
 
     let refer_to = "Refer-To: <sip:9@192.0.2.1?Replaces=a%40b>\r\n";
     carrier.send(&call.request("REFER", refer_to, "")).await;
-    let Signal::Referred {
-        request,
-        target,
-        consulted,
-    } = world.signal_of(leg).await
-    else {
-        panic!("a transfer");
-    };
+    let (request, target, consulted) = world.referred(leg).await;
     let elsewhere = Some(Consulted::Elsewhere);
     assert_eq!((&*target, consulted), ("sip:9@192.0.2.1", elsewhere));
     world.sip.send(
@@ -387,7 +292,7 @@ async fn a_transfer_is_asked_accepted_and_told_about() {
 async fn requests_without_a_place_are_refused_cleanly_and_the_call_stands() {
     let mut world = World::new().await;
     let carrier = world.carrier().await;
-    let (leg, mut call) = standing(&mut world, &carrier).await;
+    let (leg, mut call) = world.standing(&carrier).await;
 
     for (method, extra, body, status) in [
         ("OPTIONS", "", "", 200),
@@ -421,8 +326,7 @@ async fn requests_without_a_place_are_refused_cleanly_and_the_call_stands() {
 async fn a_repeated_200_is_acknowledged_again_and_a_foreign_one_ended() {
     let mut world = World::new().await;
     let phone = Phone::at("127.0.0.1", world.udp).await;
-    let leg = world.dial_phone(&phone);
-    let invite = phone.request("INVITE").await;
+    let (leg, invite) = world.ring(&phone).await;
     phone.answer(&invite, 200, "p", "", &sdp(5000)).await;
     world.signal_of(leg).await;
     let ack = phone.request("ACK").await;
@@ -451,7 +355,7 @@ async fn a_repeated_200_is_acknowledged_again_and_a_foreign_one_ended() {
 async fn a_bye_that_nobody_answers_is_done_all_the_same() {
     let mut world = World::with(Duration::from_millis(10), None, 64).await;
     let phone = Phone::at("127.0.0.1", world.udp).await;
-    let (leg, _) = standing_out(&mut world, &phone).await;
+    let (leg, _) = world.standing_out(&phone).await;
 
     world.sip.send(leg, SignalCommand::HangUp { reason: None });
 
@@ -465,8 +369,7 @@ async fn routes_that_a_proxy_recorded_are_followed() {
     let mut world = World::new().await;
     let phone = Phone::at("127.0.0.1", world.udp).await;
     let proxy = Phone::at("127.0.0.1", world.udp).await;
-    let leg = world.dial_phone(&phone);
-    let invite = phone.request("INVITE").await;
+    let (leg, invite) = world.ring(&phone).await;
 
     let record = format!(
         "Record-Route: <sip:{};lr>, <sip:192.0.2.9;lr>\r\n",
@@ -511,8 +414,8 @@ async fn session_timers_are_left_to_the_peer() {
 async fn an_attended_transfer_names_the_leg_that_was_consulted() {
     let mut world = World::new().await;
     let carrier = world.carrier().await;
-    let (leg, mut call) = standing(&mut world, &carrier).await;
-    let (consulted, other) = standing(&mut world, &carrier).await;
+    let (leg, mut call) = world.standing(&carrier).await;
+    let (consulted, other) = world.standing(&carrier).await;
     let tag = |value: &str| value.split(";tag=").nth(1).unwrap_or("").to_owned();
     let (ours, theirs) = (tag(&other.to), tag(&other.from));
     let replaces = |to_tag: &str, from_tag: &str| {
@@ -530,12 +433,7 @@ async fn an_attended_transfer_names_the_leg_that_was_consulted() {
 
     for (refer_to, expected) in cases {
         carrier.send(&call.request("REFER", &refer_to, "")).await;
-        let Signal::Referred {
-            request, consulted, ..
-        } = world.signal_of(leg).await
-        else {
-            panic!("a transfer");
-        };
+        let (request, _, consulted) = world.referred(leg).await;
         assert_eq!(consulted, Some(expected));
         let status = 501;
         world
@@ -549,7 +447,7 @@ async fn an_attended_transfer_names_the_leg_that_was_consulted() {
 async fn an_invite_that_would_replace_a_dialog_gets_a_definite_answer() {
     let mut world = World::new().await;
     let carrier = world.carrier().await;
-    let (_, standing) = standing(&mut world, &carrier).await;
+    let (_, standing) = world.standing(&carrier).await;
     let tag = |value: &str| value.split(";tag=").nth(1).unwrap_or("").to_owned();
     let (ours, theirs) = (tag(&standing.to), tag(&standing.from));
 
@@ -573,8 +471,7 @@ async fn an_invite_that_would_replace_a_dialog_gets_a_definite_answer() {
 async fn a_peer_that_hosts_a_conference_is_told_of_as_it_says_so() {
     let mut world = World::new().await;
     let phone = Phone::at("127.0.0.1", world.udp).await;
-    let leg = world.dial_phone(&phone);
-    let invite = phone.request("INVITE").await;
+    let (leg, invite) = world.ring(&phone).await;
     let focus = format!("Contact: <sip:{}>;isfocus\r\n", phone.addr());
     // Its own Contact comes first in what this phone writes; another says nothing of a focus.
     phone.answer(&invite, 200, "p", "", &sdp(5_000)).await;
@@ -593,13 +490,8 @@ async fn a_peer_that_hosts_a_conference_is_told_of_as_it_says_so() {
         };
         phone.send(&text).await;
         assert!(matches!(world.signal_of(leg).await, Signal::Focus(it) if it == is_focus));
-        let Signal::Reinvited { request, .. } = world.signal_of(leg).await else {
-            panic!("a re-INVITE");
-        };
-        let sdp = description(6_000);
-        world
-            .sip
-            .send(leg, SignalCommand::AcceptReinvite { request, sdp });
+        let (request, _) = world.reinvited(leg).await;
+        world.accept_reinvite(leg, request, 6_000);
         phone.expect(200).await;
         phone.send(&call.ack("")).await;
     }

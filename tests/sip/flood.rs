@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use sottovoce::control::input::Signal;
 
-use crate::dialogs::standing;
 use crate::phone::{Call, PATIENCE, Phone, sdp};
 use crate::world::World;
 
@@ -15,7 +14,7 @@ const CALLS: usize = 4_000;
 async fn past_the_limit_new_calls_are_refused_and_the_call_that_stands_goes_on() {
     let mut world = World::new().await;
     let carrier = world.carrier().await;
-    let (leg, mut call) = standing(&mut world, &carrier).await;
+    let (leg, mut call) = world.standing(&carrier).await;
     let crowd = Phone::at("127.0.0.22", world.udp).await;
 
     // All at once: the node, which shares this thread, reads none of them meanwhile.

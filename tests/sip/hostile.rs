@@ -7,7 +7,6 @@ use sottovoce::control::input::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::dialogs::standing;
 use crate::phone::{Message, PATIENCE, Phone, sdp, unique};
 use crate::world::World;
 
@@ -138,7 +137,7 @@ fn judge(case: &Case, answers: &[Message]) {
 async fn every_hostile_datagram_gets_its_answer_and_the_node_goes_on() {
     let mut world = World::new().await;
     let carrier = world.carrier().await;
-    let (leg, mut call) = standing(&mut world, &carrier).await;
+    let (leg, mut call) = world.standing(&carrier).await;
 
     for (index, case) in cases().iter().enumerate() {
         // Answers to broken messages are limited for each source: every case has its own.
@@ -281,7 +280,7 @@ async fn a_source_that_sends_nothing_but_faults_is_answered_only_so_often() {
 async fn mutated_messages_break_nothing() {
     let mut world = World::new().await;
     let carrier = world.carrier().await;
-    let (leg, mut call) = standing(&mut world, &carrier).await;
+    let (leg, mut call) = world.standing(&carrier).await;
     let hostile = Phone::at("127.0.0.202", world.udp).await;
     let cases = cases();
     let mut random = fastrand::Rng::with_seed(4475);

@@ -47,13 +47,18 @@ impl Registration {
 
     /// Registers with a challenge and its answer; the final response.
     async fn proven(&mut self, phone: &Phone, extra: &str, password: &str, sha: bool) -> Message {
+        self.prove(phone, extra, password, sha).await;
+        phone.expect_any().await
+    }
+
+    /// Registers, is challenged, and registers again with an answer to the challenge.
+    async fn prove(&mut self, phone: &Phone, extra: &str, password: &str, sha: bool) {
         phone.send(&self.request(phone, extra)).await;
         let challenge = phone.expect(401).await;
         let authorization = respond(&challenge, self.user, password, "REGISTER", sha);
         phone
             .send(&self.request(phone, &format!("{authorization}{extra}")))
             .await;
-        phone.expect_any().await
     }
 }
 
@@ -115,6 +120,15 @@ fn respond_for(
     )
 }
 
+/// Calls, is challenged, and calls again with an answer to the challenge.
+async fn call_with_proof(phone: &Phone, call: &mut Call, user: &str, password: &str, sha: bool) {
+    phone.send(&call.request("INVITE", "", &sdp(4000))).await;
+    let challenge = phone.expect(401).await;
+    let proof = respond_for(&challenge, user, password, "INVITE", sha, &call.target);
+    let again = call.request("INVITE", &proof, &sdp(4000));
+    phone.send(&again).await;
+}
+
 fn contact(phone: &Phone) -> String {
     format!("Contact: <sip:204@{}>\r\n", phone.addr())
 }
@@ -166,12 +180,9 @@ async fn the_way_to_a_registered_phone_is_kept_open() {
     let world = World::start(settings, 64).await;
     let phone = Phone::at("127.0.0.1", world.udp).await;
     let mut registration = Registration::of("204");
-    let extra = contact(&phone);
-    phone.send(&registration.request(&phone, &extra)).await;
-    let challenge = phone.expect(401).await;
-    let authorization = respond(&challenge, "204", "secret", "REGISTER", true);
-    let again = registration.request(&phone, &format!("{authorization}{extra}"));
-    phone.send(&again).await;
+    registration
+        .prove(&phone, &contact(&phone), "secret", true)
+        .await;
 
     let (mut registered, mut kept) = (false, 0);
     while !registered || kept < 3 {
@@ -335,12 +346,7 @@ async fn answers_to_challenges_that_nobody_was_given_shut_nobody_out() {
         .await;
     assert_eq!(answer.status(), 200);
     let mut call = Call::new(&trunk, "+358401", "204");
-    trunk.send(&call.request("INVITE", "", &sdp(4000))).await;
-    let challenge = trunk.expect(401).await;
-    let proof = respond_for(&challenge, "us", "them", "INVITE", false, &call.target);
-    trunk
-        .send(&call.request("INVITE", &proof, &sdp(4000)))
-        .await;
+    call_with_proof(&trunk, &mut call, "us", "them", false).await;
     world.invited().await;
     assert_eq!(world.sip.guard_counts().shut_out, 0);
 }
@@ -392,31 +398,12 @@ async fn a_registered_user_calls_with_proof_and_a_stranger_not_at_all() {
 
     let elsewhere = Phone::at("127.0.0.1", world.udp).await;
     let mut stranger = Call::new(&elsewhere, "stranger", "800");
-    elsewhere
-        .send(&stranger.request("INVITE", "", &sdp(4000)))
-        .await;
-    // As one who is known: nobody learns here who is.
-    let challenge = elsewhere.expect(401).await;
-    let guess = respond_for(
-        &challenge,
-        "stranger",
-        "guess",
-        "INVITE",
-        true,
-        &stranger.target,
-    );
-    elsewhere
-        .send(&stranger.request("INVITE", &guess, &sdp(4000)))
-        .await;
+    // Challenged as one who is known: nobody learns here who is.
+    call_with_proof(&elsewhere, &mut stranger, "stranger", "guess", true).await;
     elsewhere.expect(401).await;
 
     let mut call = Call::new(&phone, "mia", "800");
-    phone.send(&call.request("INVITE", "", &sdp(4000))).await;
-    let challenge = phone.expect(401).await;
-    let proof = respond_for(&challenge, "mia", "secret", "INVITE", true, &call.target);
-    phone
-        .send(&call.request("INVITE", &proof, &sdp(4000)))
-        .await;
+    call_with_proof(&phone, &mut call, "mia", "secret", true).await;
     let (_, invitation) = world.invited().await;
     assert_eq!(
         invitation.origin,
@@ -459,12 +446,7 @@ async fn a_trunk_with_a_password_has_to_prove_it() {
     let trunk = Phone::at("127.0.0.4", world.udp).await;
     let mut call = Call::new(&trunk, "+358401", "204");
 
-    trunk.send(&call.request("INVITE", "", &sdp(4000))).await;
-    let challenge = trunk.expect(401).await;
-    let proof = respond_for(&challenge, "us", "them", "INVITE", false, &call.target);
-    trunk
-        .send(&call.request("INVITE", &proof, &sdp(4000)))
-        .await;
+    call_with_proof(&trunk, &mut call, "us", "them", false).await;
 
     let (_, invitation) = world.invited().await;
     assert_eq!(invitation.caller.as_deref(), Some("+358401"));

@@ -6,17 +6,17 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use sottovoce::control::directory::{Agent, Directory};
-use sottovoce::control::input::{Identity, Invitation, Network, Signal};
+use sottovoce::control::input::{Consulted, Identity, Invitation, Network, Signal};
 use sottovoce::control::output::{Dial, SignalCommand, Target};
 use sottovoce::edge::sip::{
     Account, Algorithm, CallerIdPolicy, CredentialLookup, Credentials, Listener, Sip, SipHandle,
     SipSettings, Transport, Trunk, ha1,
 };
-use sottovoce::id::LegId;
+use sottovoce::id::{LegId, RequestId};
 use sottovoce::wire::sdp::SessionDescription;
 use tokio::sync::mpsc;
 
-use crate::phone::{PATIENCE, Phone, sdp};
+use crate::phone::{Call, Message, PATIENCE, Phone, sdp};
 
 pub const REALM: &str = "sottovoce.local";
 
@@ -223,6 +223,73 @@ impl World {
 
     pub fn dial_phone(&mut self, phone: &Phone) -> LegId {
         self.dial(Target::Uri(format!("sip:204@{}", phone.addr()).into()))
+    }
+
+    /// A phone that we call: the leg, and the INVITE that came.
+    pub async fn ring(&mut self, phone: &Phone) -> (LegId, Message) {
+        let leg = self.dial_phone(phone);
+        (leg, phone.request("INVITE").await)
+    }
+
+    /// A call to a phone that stands, and the phone's side of it.
+    pub async fn standing_out(&mut self, phone: &Phone) -> (LegId, Call) {
+        let (leg, invite) = self.ring(phone).await;
+        phone.answer(&invite, 200, "p", "", &sdp(5000)).await;
+        let signal = self.signal_of(leg).await;
+        assert!(matches!(signal, Signal::Answered { .. }), "{signal:?}");
+        phone.request("ACK").await;
+        (leg, Call::of_invite(phone, &invite, "p"))
+    }
+
+    /// A call from the carrier that has our 200 and did not acknowledge it yet.
+    pub async fn answered(&mut self, carrier: &Phone) -> (LegId, Call) {
+        let mut call = Call::new(carrier, "+358401", "204");
+        carrier.send(&call.request("INVITE", "", &sdp(4000))).await;
+        let (leg, _) = self.invited().await;
+        self.sip.send(leg, answer());
+        call.confirmed_by(&carrier.expect(200).await);
+        (leg, call)
+    }
+
+    /// A call from the carrier that stands.
+    pub async fn standing(&mut self, carrier: &Phone) -> (LegId, Call) {
+        let (leg, call) = self.answered(carrier).await;
+        carrier.send(&call.ack("")).await;
+        self.acknowledged(leg).await;
+        (leg, call)
+    }
+
+    /// The ACK of our 200, without an answer in it.
+    pub async fn acknowledged(&mut self, leg: LegId) {
+        let signal = self.signal_of(leg).await;
+        let expected = matches!(signal, Signal::Acknowledged { sdp: None });
+        assert!(expected, "an ACK expected: {signal:?}");
+    }
+
+    pub async fn reinvited(&mut self, leg: LegId) -> (RequestId, Option<SessionDescription>) {
+        match self.signal_of(leg).await {
+            Signal::Reinvited { request, sdp } => (request, sdp),
+            other => panic!("a re-INVITE expected: {other:?}"),
+        }
+    }
+
+    /// With a description of our own at that port.
+    pub fn accept_reinvite(&self, leg: LegId, request: RequestId, port: u16) {
+        let sdp = description(port);
+        let accept = SignalCommand::AcceptReinvite { request, sdp };
+        self.sip.send(leg, accept);
+    }
+
+    /// What a peer wants to be transferred to.
+    pub async fn referred(&mut self, leg: LegId) -> (RequestId, Arc<str>, Option<Consulted>) {
+        match self.signal_of(leg).await {
+            Signal::Referred {
+                request,
+                target,
+                consulted,
+            } => (request, target, consulted),
+            other => panic!("a transfer expected: {other:?}"),
+        }
     }
 
     /// Waits until no leg is left.

@@ -3,13 +3,10 @@
 //! An entry goes with its supervisor and with its agent, so that whoever is given the name later
 //! inherits nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::edge::store::db::{all_rows, execute};
 use crate::edge::store::{Store, StoreError};
-
-/// Watched extensions by organisation and user.
-pub type Watchlists = BTreeMap<(String, String), BTreeSet<String>>;
 
 impl Store {
     /// Puts an agent on a supervisor's list. One who is on it stays there.
@@ -83,22 +80,5 @@ impl Store {
             extension
         )?;
         Ok(rows.into_iter().map(|(user,)| user).collect())
-    }
-
-    /// Everybody's lists.
-    pub async fn watchlists(&self) -> Result<Watchlists, StoreError> {
-        let rows = all_rows!(
-            self.db(),
-            (String, String, String),
-            "SELECT organisation, user_name, extension FROM watchlist"
-        )?;
-        let mut lists = Watchlists::new();
-        for (organisation, user, extension) in rows {
-            lists
-                .entry((organisation, user))
-                .or_default()
-                .insert(extension);
-        }
-        Ok(lists)
     }
 }
