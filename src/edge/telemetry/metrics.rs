@@ -249,11 +249,6 @@ impl Metrics {
         self.inner.fence_violations.get()
     }
 
-    /// The least bound that this share of ticks kept, such as 0.99.
-    pub fn tick_late_quantile(&self, share: f64) -> Option<Duration> {
-        self.inner.tick_late.quantile(share)
-    }
-
     /// How many streams of events are open.
     pub fn event_readers(&self, count: usize) {
         self.inner.event_readers.set(count as i64);
@@ -345,21 +340,6 @@ impl Histogram {
         sum_ns.fetch_add(ns, Ordering::Relaxed);
     }
 
-    fn quantile(&self, share: f64) -> Option<Duration> {
-        let counts = self.counts();
-        let total: u64 = counts.iter().sum();
-        let wanted = (total as f64 * share).ceil().max(1.0) as u64;
-        let mut seen = 0;
-        for (bound, count) in self.buckets.bounds_us.iter().zip(&counts) {
-            seen += count;
-            if seen >= wanted {
-                return Some(Duration::from_micros(*bound));
-            }
-        }
-        // Nothing was observed, or it lies above every bound.
-        None
-    }
-
     fn counts(&self) -> Vec<u64> {
         let counts = self.buckets.counts.iter();
         counts.map(|count| count.load(Ordering::Relaxed)).collect()
@@ -441,25 +421,5 @@ mod tests {
         ] {
             assert!(text.lines().any(|l| l == line), "{line} is not in\n{text}");
         }
-    }
-
-    #[test]
-    fn a_quantile_is_the_bound_that_so_many_kept() {
-        let metrics = Metrics::new();
-        assert_eq!(metrics.tick_late_quantile(0.99), None);
-
-        for _ in 0..99 {
-            metrics.tick_late(Duration::from_micros(200));
-        }
-        metrics.tick_late(Duration::from_millis(5));
-
-        assert_eq!(
-            metrics.tick_late_quantile(0.99),
-            Some(Duration::from_micros(250))
-        );
-        assert_eq!(
-            metrics.tick_late_quantile(0.995),
-            Some(Duration::from_micros(6_000))
-        );
     }
 }
