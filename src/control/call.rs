@@ -275,12 +275,12 @@ impl Call {
     }
 }
 
-/// Whether a party's leg is answered and not terminated (PRODUCT.md 2.2).
+/// Whether a party's leg is answered and not terminated.
 pub fn on_call(leg: Option<&Leg>) -> bool {
     leg.is_some_and(Leg::is_connected)
 }
 
-/// Whether a leg's other end is on-net (PRODUCT.md R-102).
+/// Whether a leg's other end is on-net.
 pub fn on_net(leg: Option<&Leg>) -> bool {
     leg.is_some_and(|leg| leg.network == Network::Internal)
 }

@@ -1,7 +1,7 @@
 //! Keys into entries: what is typed up to `#`.
 //!
-//! `#` completes an entry, `*` clears it, and three seconds without a key clear it too
-//! (PRODUCT.md 2.5). The collector does not know what an entry means; see `menu`.
+//! `#` completes an entry, `*` clears it, and three seconds without a key clear it too. The
+//! collector does not know what an entry means; see `menu`.
 
 use std::time::{Duration, Instant};
 

@@ -3,7 +3,7 @@
 //! The leg is answered at once, strangers included where the policy is to tell them so. A phone
 //! that registered here with a supervisor's name is proven; a caller ID is compared with the
 //! registered phones of the number's organisation and believed as far as its trunk is; what is not
-//! believed wants the PIN (INTERFACE.md, "On the phone").
+//! believed wants the PIN.
 
 use std::sync::Arc;
 use std::time::Instant;

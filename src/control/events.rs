@@ -1,5 +1,4 @@
-//! What becomes of supervision when the call, or the supervisor's phone, changes (PRODUCT.md,
-//! section 4).
+//! What becomes of supervision when the call, or the supervisor's phone, changes.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,5 @@
 //! What an agent types of `*4#` (ask for help) and `*5#` (close the request), kept from the other
-//! party until it is known to be neither (PRODUCT.md R-055).
+//! party until it is known to be neither.
 //!
 //! ```text
 //!         *                          completes *4# or *5#

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use crate::media::dtmf::{Digit, DigitSource};
 
-/// How far apart two sources may report one press (PRODUCT.md 2.5).
+/// How far apart two sources may report one press.
 pub const SAME_PRESS: Duration = Duration::from_millis(250);
 
 /// A key in the audio is reported so much later than it arrived at most: the detector listens to it

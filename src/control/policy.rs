@@ -1,9 +1,8 @@
 //! Who may supervise whom, how far, and when not at all: facts in, one [`ErrorCode`] or none out.
 //!
-//! The order is fixed. First our own codes, 9010, 9003, 9001, 9002, 9008, 9006, 9007, 9005, as far
-//! as they are asked here; then who is still there and who speaks, 9013, 9014, 9012 in the order of
-//! PRODUCT.md 2.2. What only the media plane can refuse (9011, 9015, and 9012 for its seats) comes
-//! after that, as events.
+//! The order is fixed. First who may at all, 9010, 9003, 9001, 9002, 9008, 9006, 9007, 9005, as far
+//! as it is asked here; then who is still there and who speaks, 9013, 9014, 9012. What only the
+//! media plane can refuse (9011, 9015, and 9012 for its seats) comes after that, as events.
 
 use crate::control::directory::{Agent, AgentNotice, Directory, SupervisorEntry};
 use crate::control::number;
@@ -118,7 +117,7 @@ pub struct Parties<'a> {
     pub customer: Option<&'a str>,
 }
 
-/// Whether one of the parties is the supervisor.
+/// Whether one of the parties is the supervisor.
 pub fn is_party(supervisor: &SupervisorEntry, call: Parties<'_>) -> bool {
     if *supervisor.organisation != *call.organisation {
         return false;
@@ -216,7 +215,7 @@ pub fn agent_notice(settings: &Settings, directory: &Directory, agent: &Agent) -
         .unwrap_or(settings.agent_notice)
 }
 
-/// Whether a session may speak at all.
+/// Whether a session may speak at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Coaching {
     On,

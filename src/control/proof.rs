@@ -1,4 +1,4 @@
-//! The proof of a number that its owner sets (PRODUCT.md R-021): it is called through the routes,
+//! The proof of a number that its owner sets: it is called through the routes,
 //! by the organisation's first supervising number, and hears a code that is then entered on a
 //! screen.
 

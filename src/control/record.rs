@@ -49,7 +49,7 @@ pub enum Direction {
     Outbound,
 }
 
-/// One action or refusal (PRODUCT.md R-035).
+/// One action or refusal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditRow {
     pub organisation: Option<Arc<str>>,

@@ -19,7 +19,7 @@ use crate::control::switchboard::Switchboard;
 use crate::id::{LegId, RecordId};
 use crate::media::matrix::Seat;
 
-/// How long a role may be in force without its row (PRODUCT.md 2.2: the limit of the database).
+/// How long a role may be in force without its row.
 pub const RECORD_LIMIT: Duration = Duration::from_secs(2);
 
 /// Whether the roles of a session are written down.

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-/// A numbered refusal. 9011–9015 are those of PRODUCT.md section 2; the others are our own.
+/// A numbered refusal. 9011 to 9015 say why a role cannot be had now; the others, why not at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u16)]
 pub enum ErrorCode {

@@ -1,5 +1,5 @@
 //! How this node supervises, routes and negotiates: sottovoce.toml as far as control decides by it.
-//! `edge::config` fills it in; the defaults are those of INTERFACE.md.
+//! `edge::config` fills it in; the defaults are those of `deploy/sottovoce.toml`.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

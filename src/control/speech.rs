@@ -11,7 +11,7 @@ use crate::control::settings::Settings;
 use crate::id::PromptId;
 use crate::media::command::Sound;
 
-/// What the agent hears when a supervisor joins, by policy `tone` (PRODUCT.md R-026).
+/// What the agent hears when a supervisor joins, by policy `tone`.
 pub const AGENT_NOTICE: Sound = Sound::Tone {
     frequency_hz: 440.0,
     duration: Duration::from_millis(200),

@@ -296,12 +296,12 @@ impl Switchboard {
 
     // What is asked of calls.
 
-    /// PRODUCT.md 2.2: the Pupil's leg on this call is answered and not terminated.
+    /// Whether the Pupil's leg on this call is answered and not terminated.
     pub(in crate::control) fn pupil_on_call(&self, call: &Call) -> bool {
         self.party_on_call(call, Side::Pupil)
     }
 
-    /// PRODUCT.md 2.2: the User's leg is answered and not terminated.
+    /// Whether the User's leg is answered and not terminated.
     pub(in crate::control) fn user_on_call(&self, call: &Call) -> bool {
         self.party_on_call(call, Side::User)
     }

@@ -321,7 +321,7 @@ impl Switchboard {
 
     // Silence and music.
 
-    /// An agent's keys come to us first where they may ask for help with them (PRODUCT.md R-055);
+    /// An agent's keys come to us first where they may ask for help with them;
     /// what is no request goes on to the other party.
     pub(in crate::control) fn listen(&mut self, id: CallId) {
         self.forget_keys(id);

@@ -13,7 +13,7 @@ use crate::media::command::{Command, Ducking, Sound};
 /// A holder who sends nothing for this long plays no music of their own, and ours begins.
 pub const SHORT_SILENCE: Duration = Duration::from_secs(2);
 
-/// The media watchdog (PRODUCT.md section 4).
+/// The media watchdog.
 pub const LONG_SILENCE: Duration = Duration::from_secs(30);
 
 impl Switchboard {

@@ -54,7 +54,7 @@ impl Person {
     }
 }
 
-/// What the contract allows each ear in each state (PRODUCT.md section 0).
+/// What the contract allows each ear in each state.
 fn contract(state: &str) -> Option<[(Person, Vec<Person>); 3]> {
     use Person::{Agent, Customer, Supervisor};
     let (agent, customer, supervisor) = match state {

@@ -1,4 +1,4 @@
-//! Who hears whom while one party holds the other (PRODUCT.md section 4), in every way to say so.
+//! Who hears whom while one party holds the other, in every way to say so.
 //!
 //! What each cell comes to is kept in `fixtures/tables/holds.txt`, measured from the received
 //! audio; `UPDATE_TABLES=1 cargo test --test sim holds` writes it anew. A role that is taken during

@@ -162,7 +162,7 @@ struct Refused {
     code: ErrorCode,
 }
 
-/// PRODUCT.md 2.3: the conversation has no gap of more than 20 ms by any of them.
+/// The conversation has no gap of more than 20 ms by any of them.
 #[test]
 fn no_code_leaves_a_gap_between_the_parties() {
     let cases: [fn() -> Refused; 3] = [one_too_many, a_second_coach, a_failing_join];

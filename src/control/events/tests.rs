@@ -1,4 +1,4 @@
-//! Supervision across what happens to calls and phones (PRODUCT.md section 4).
+//! Supervision across what happens to calls and phones.
 
 use std::time::Duration;
 

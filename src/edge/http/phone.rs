@@ -1,4 +1,4 @@
-//! The viewer's registered phone, and the proof of a new one (PRODUCT.md R-021).
+//! The viewer's registered phone, and the proof of a new one.
 
 use axum::Json;
 use axum::body::Bytes;

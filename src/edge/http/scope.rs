@@ -28,7 +28,7 @@ pub fn sees_call(directory: &Directory, supervisor: &SupervisorEntry, call: &Cal
         && !is_party(supervisor, call)
 }
 
-/// Whether the supervisor is the agent or the customer of a call.
+/// Whether the supervisor is the agent or the customer of a call.
 pub fn is_party(supervisor: &SupervisorEntry, call: &CallView) -> bool {
     let (Some(organisation), Some(agent)) = (&call.organisation, &call.agent) else {
         return false;

@@ -1,5 +1,5 @@
 //! The number that a supervisor sets: it becomes the registered one when it is proven, by the code
-//! that a call to it speaks (PRODUCT.md R-021).
+//! that a call to it speaks.
 
 use sqlx::FromRow;
 

@@ -154,7 +154,7 @@ impl<'a> Sight<'a> {
         entry.map_or(user, |entry| &entry.name).to_owned()
     }
 
-    /// Whether the viewer may whisper to the customer of a call.
+    /// Whether the viewer may whisper to the customer of a call.
     pub fn whispers_to_caller(&self, call: &Call) -> bool {
         self.viewer.entry.may.whisper_caller
             && match self.web.settings.whisper_caller {
@@ -295,7 +295,7 @@ impl<'a> Sight<'a> {
         phones.map(|phone| device_label(phone)).collect()
     }
 
-    /// Whether anything rings when all of the viewer's phones are called.
+    /// Whether anything rings when all of the viewer's phones are called.
     fn rings(&self) -> bool {
         let softphone = Identity::Supervisor {
             organisation: self.viewer.organisation.clone(),

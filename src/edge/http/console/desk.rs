@@ -115,7 +115,7 @@ fn own_call(
     }
 }
 
-/// Where supervising is silent, the agent's page says nothing of it either.
+/// Where supervising is silent, the agent's page says nothing of it either.
 fn may_know(web: &Web, viewer: &AgentViewer) -> bool {
     let notice = policy::agent_notice(&web.settings, &viewer.directory, &viewer.entry);
     notice == AgentNotice::Tone
