@@ -40,12 +40,14 @@ impl fmt::Display for Complaint {
 
 impl std::error::Error for Complaint {}
 
-/// Where a value stands, for a complaint that can only be made later.
+/// Where a value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     file: Arc<str>,
+    /// 0 where the file has no such table.
     line: usize,
-    place: String,
+    /// `[rtp] ports`, `[sip.tls]`, `[[trunk]]`; empty for the root.
+    name: String,
 }
 
 impl Place {
@@ -53,7 +55,7 @@ impl Place {
         Complaint {
             file: self.file.clone(),
             line: self.line,
-            place: self.place.clone(),
+            place: self.name.clone(),
             message: message.to_string(),
         }
     }
@@ -62,10 +64,7 @@ impl Place {
 /// A table whose keys have not all been read yet.
 #[derive(Debug)]
 pub struct Table {
-    file: Arc<str>,
-    line: usize,
-    /// `[sip.tls]`, `[[trunk]]`; empty for the root.
-    place: String,
+    place: Place,
     entries: BTreeMap<String, Item>,
     /// What has been declared or asked for, in that order: what a complaint offers instead.
     known: Vec<&'static str>,
@@ -76,9 +75,7 @@ pub struct Table {
 /// A value and where it stands.
 #[derive(Debug)]
 pub struct Item {
-    file: Arc<str>,
-    line: usize,
-    place: String,
+    place: Place,
     value: Value,
 }
 
@@ -119,14 +116,17 @@ impl Table {
         entries: impl IntoIterator<Item = (&'static str, Given)>,
     ) -> Self {
         let file: Arc<str> = file.into();
+        let place = |name: &str| Place {
+            file: file.clone(),
+            line,
+            name: name.to_owned(),
+        };
         let text = |written: String| Value::Text {
             meant: written.clone(),
             written,
         };
         let item = |key: &str, value| Item {
-            file: file.clone(),
-            line,
-            place: key.to_owned(),
+            place: place(key),
             value,
         };
         let entries = entries.into_iter().map(|(key, given)| {
@@ -142,9 +142,7 @@ impl Table {
         });
         Self {
             entries: entries.collect(),
-            file: file.clone(),
-            line,
-            place: String::new(),
+            place: place(""),
             known: Vec::new(),
             declared: false,
         }
@@ -185,11 +183,11 @@ impl Table {
             .iter()
             .filter(|(name, _)| self.declared && !self.known.contains(&name.as_str()));
         let Some((name, item)) =
-            unknown.min_by_key(|(name, item)| (!is_like(name, key), item.line))
+            unknown.min_by_key(|(name, item)| (!is_like(name, key), item.line()))
         else {
             return String::new();
         };
-        let line = match item.line {
+        let line = match item.line() {
             0 => String::new(),
             line => format!(" in line {line}"),
         };
@@ -204,17 +202,19 @@ impl Table {
 
     /// A table under this one; an empty one where the file has none.
     pub fn table(&mut self, key: &'static str) -> Result<Table, Complaint> {
-        let place = child_place(&self.place, key, false);
+        let name = child_place(&self.place.name, key, false);
         match self.take(key) {
             Some(Item {
                 value: Value::Table(table),
                 ..
             }) => Ok(table),
-            Some(item) => Err(item.complain(format!("expected the table {place}"))),
+            Some(item) => Err(item.complain(format!("expected the table {name}"))),
             None => Ok(Table {
-                file: self.file.clone(),
-                line: 0,
-                place,
+                place: Place {
+                    file: self.place.file.clone(),
+                    line: 0,
+                    name,
+                },
                 entries: BTreeMap::new(),
                 known: Vec::new(),
                 declared: false,
@@ -228,13 +228,8 @@ impl Table {
             return Ok(Vec::new());
         };
         let expected = format!("expected tables that begin with [[{key}]]");
-        let (file, line, place) = (item.file.clone(), item.line, item.place.clone());
-        let complain = move || Complaint {
-            file,
-            line,
-            place,
-            message: expected,
-        };
+        let place = item.place();
+        let complain = move || place.complain(expected);
 
         let Value::List(items) = item.value else {
             return Err(complain());
@@ -265,28 +260,24 @@ impl Table {
 
     /// Where the table begins.
     pub fn line(&self) -> usize {
-        self.line
+        self.place.line
     }
 
     pub fn place(&self) -> Place {
-        Place {
-            file: self.file.clone(),
-            line: self.line,
-            place: self.place.clone(),
-        }
+        self.place.clone()
     }
 
     /// A complaint about the table as a whole.
     pub fn complain(&self, message: impl fmt::Display) -> Complaint {
-        self.place().complain(message)
+        self.place.complain(message)
     }
 
     /// Refuses the first key that nobody asked for.
     pub fn finish(self) -> Result<(), Complaint> {
-        let Some((name, first)) = self.entries.iter().min_by_key(|(_, item)| item.line) else {
+        let Some((name, first)) = self.entries.iter().min_by_key(|(_, item)| item.line()) else {
             return Ok(());
         };
-        let what = match first.place.ends_with(']') {
+        let what = match first.place.name.ends_with(']') {
             true => "table",
             false => "key",
         };
@@ -310,16 +301,12 @@ fn is_like(written: &str, known: &str) -> bool {
 
 impl Item {
     pub fn place(&self) -> Place {
-        Place {
-            file: self.file.clone(),
-            line: self.line,
-            place: self.place.clone(),
-        }
+        self.place.clone()
     }
 
     /// A complaint about this value.
     pub fn complain(&self, message: impl fmt::Display) -> Complaint {
-        self.place().complain(message)
+        self.place.complain(message)
     }
 
     /// "expected …, found …", with what the file says.
@@ -328,7 +315,7 @@ impl Item {
     }
 
     pub fn line(&self) -> usize {
-        self.line
+        self.place.line
     }
 
     pub fn text(&self, expected: &str) -> Result<&str, Complaint> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use toml::Spanned;
 use toml::de::{DeArray, DeTable, DeValue};
 
-use crate::wire::document::{Complaint, Item, Table, Value, child_place};
+use crate::wire::document::{Complaint, Item, Place, Table, Value, child_place};
 
 pub(super) fn read(
     file: Arc<str>,
@@ -20,7 +20,7 @@ pub(super) fn read(
         lookup,
     };
     match DeTable::parse(text) {
-        Ok(root) => lines.table(root.into_inner(), 1, String::new()),
+        Ok(root) => lines.table(root.into_inner(), 1, ""),
         Err(error) => Err(Complaint {
             line: error.span().map_or(0, |span| lines.line(&span)),
             place: String::new(),
@@ -43,18 +43,24 @@ impl Lines<'_> {
         1 + before.filter(|&&byte| byte == b'\n').count()
     }
 
-    fn table(&self, table: DeTable<'_>, line: usize, place: String) -> Result<Table, Complaint> {
+    fn place(&self, line: usize, name: &str) -> Place {
+        Place {
+            file: self.file.clone(),
+            line,
+            name: name.to_owned(),
+        }
+    }
+
+    fn table(&self, table: DeTable<'_>, line: usize, name: &str) -> Result<Table, Complaint> {
         let mut entries = BTreeMap::new();
         for (key, value) in table {
             let line = self.line(&key.span());
             let key = key.into_inner().into_owned();
-            let item = self.item(value, line, &place, &key)?;
+            let item = self.item(value, line, name, &key)?;
             entries.insert(key, item);
         }
         Ok(Table {
-            file: self.file.clone(),
-            line,
-            place,
+            place: self.place(line, name),
             entries,
             known: Vec::new(),
             declared: false,
@@ -69,7 +75,7 @@ impl Lines<'_> {
         key: &str,
     ) -> Result<Item, Complaint> {
         let value = value.into_inner();
-        let place = match &value {
+        let name = match &value {
             DeValue::Table(_) => child_place(parent, key, false),
             DeValue::Array(items) if holds_tables(items) => child_place(parent, key, true),
             _ if parent.is_empty() => key.to_owned(),
@@ -77,7 +83,7 @@ impl Lines<'_> {
         };
         let value = match value {
             DeValue::String(written) => Value::Text {
-                meant: self.meant(&written, line, &place)?,
+                meant: self.meant(&written, line, &name)?,
                 written: written.into_owned(),
             },
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
@@ -85,59 +91,52 @@ impl Lines<'_> {
             DeValue::Boolean(flag) => Value::Flag(flag),
             DeValue::Float(_) => Value::Other("a fraction"),
             DeValue::Datetime(_) => Value::Other("a date"),
-            DeValue::Array(items) => Value::List(self.list(items, &place)?),
-            DeValue::Table(table) => Value::Table(self.table(table, line, place.clone())?),
+            DeValue::Array(items) => Value::List(self.list(items, &name)?),
+            DeValue::Table(table) => Value::Table(self.table(table, line, &name)?),
         };
         Ok(Item {
-            file: self.file.clone(),
-            line,
-            place,
+            place: self.place(line, &name),
             value,
         })
     }
 
-    fn list(&self, items: DeArray<'_>, place: &str) -> Result<Vec<Item>, Complaint> {
+    fn list(&self, items: DeArray<'_>, name: &str) -> Result<Vec<Item>, Complaint> {
         let mut list = Vec::with_capacity(items.len());
         for item in items {
             let line = self.line(&item.span());
-            let mut item = match item.get_ref() {
+            let value = match item.get_ref() {
                 DeValue::Table(_) => {
                     let DeValue::Table(table) = item.into_inner() else {
                         continue;
                     };
-                    Item {
-                        file: self.file.clone(),
-                        line,
-                        place: place.to_owned(),
-                        value: Value::Table(self.table(table, line, place.to_owned())?),
-                    }
+                    Value::Table(self.table(table, line, name)?)
                 }
-                _ => self.item(item, line, "", "")?,
+                _ => self.item(item, line, "", "")?.value,
             };
-            item.place = place.to_owned();
-            list.push(item);
+            list.push(Item {
+                place: self.place(line, name),
+                value,
+            });
         }
         Ok(list)
     }
 
     /// The text with each `${NAME}` replaced.
-    fn meant(&self, written: &str, line: usize, place: &str) -> Result<String, Complaint> {
+    fn meant(&self, written: &str, line: usize, name: &str) -> Result<String, Complaint> {
         let mut meant = String::with_capacity(written.len());
         let mut rest = written;
         while let Some(start) = rest.find("${") {
             let (before, after) = rest.split_at(start);
-            let Some((name, tail)) = after[2..].split_once('}').filter(|(name, _)| is_name(name))
+            let Some((variable, tail)) = after[2..].split_once('}').filter(|(it, _)| is_name(it))
             else {
                 meant.push_str(before);
                 meant.push_str("${");
                 rest = &after[2..];
                 continue;
             };
-            let value = (self.lookup)(name).ok_or_else(|| Complaint {
-                file: self.file.clone(),
-                line,
-                place: place.to_owned(),
-                message: format!("expected the environment variable {name} to be set"),
+            let value = (self.lookup)(variable).ok_or_else(|| {
+                let message = format!("expected the environment variable {variable} to be set");
+                self.place(line, name).complain(message)
             })?;
             meant.push_str(before);
             meant.push_str(&value);
