@@ -36,12 +36,12 @@ pub struct Cli {
 #[derive(Debug, Args)]
 pub struct Log {
     /// How log lines look
-    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Text)]
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t = Format::Text, help_heading = "Logging")]
     pub log_format: Format,
     /// What is logged: error, warn, info, debug or trace, also by module, as in RUST_LOG
     /// ("warn,sottovoce::control=debug"). Default: RUST_LOG, else info for serve and warn for the
     /// others
-    #[arg(long, global = true, value_name = "LEVEL")]
+    #[arg(long, global = true, value_name = "LEVEL", help_heading = "Logging")]
     pub log: Option<String>,
 }
 
@@ -193,6 +193,7 @@ pub enum Audit {
     Export {
         #[command(flatten)]
         config: ConfigFile,
+        /// Lines of CSV with a head line, or one JSON object with all rows
         #[arg(long, value_enum, default_value_t = ExportFormat::Csv)]
         format: ExportFormat,
         #[command(flatten)]
