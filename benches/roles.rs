@@ -1,6 +1,6 @@
-//! `./run bench roles`: how long a role change takes, heard from outside: from the end of the last key to
-//! the supervisor's voice in the newly allowed ear, the phone's 20 ms packetisation included; and
-//! from our 200 OK to the call's audio in the supervisor's ear.
+//! `./run bench roles`: how long a role change takes, heard from outside: from the end of the last
+//! key to the supervisor's voice in the newly allowed ear, the phone's 20 ms packetisation included;
+//! and from our 200 OK to the call's audio in the supervisor's ear.
 //!
 //! The first is shown in its parts: how long after the key the first word is said that is heard at
 //! all (what the key clamp withholds), how long that word is under way (20 ms of packetisation, the
