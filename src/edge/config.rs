@@ -228,24 +228,6 @@ impl Config {
     pub fn built_in() -> Result<Self, ConfigError> {
         Self::parse(Path::new(BUILT_IN), "", &|_| None)
     }
-
-    /// The trunk that a datagram from there belongs to: the one whose peer names it most closely.
-    pub fn trunk_of(&self, source: IpAddr) -> Option<&Trunk> {
-        let source = source.to_canonical();
-        self.trunks
-            .iter()
-            .filter_map(|trunk| {
-                let peers = trunk.peers.iter().filter(|peer| peer.contains(&source));
-                let closest = peers.map(IpNet::prefix_len).max()?;
-                Some((closest, trunk))
-            })
-            .max_by_key(|(closest, _)| *closest)
-            .map(|(_, trunk)| trunk)
-    }
-
-    pub fn trunk(&self, name: &str) -> Option<&Trunk> {
-        self.trunks.iter().find(|trunk| trunk.name == name)
-    }
 }
 
 impl PortRange {

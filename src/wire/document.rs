@@ -258,15 +258,6 @@ impl Table {
         self.entries.is_empty()
     }
 
-    /// Where the table begins.
-    pub fn line(&self) -> usize {
-        self.place.line
-    }
-
-    pub fn place(&self) -> Place {
-        self.place.clone()
-    }
-
     /// A complaint about the table as a whole.
     pub fn complain(&self, message: impl fmt::Display) -> Complaint {
         self.place.complain(message)

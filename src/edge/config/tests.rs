@@ -2,7 +2,6 @@
 
 mod refused;
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -242,20 +241,6 @@ fn every_key_is_read() {
     };
     assert_eq!(config.webhooks, webhooks);
     assert_eq!(config.audit_days, Some(90));
-}
-
-#[test]
-fn a_source_belongs_to_the_trunk_that_names_it_most_closely() {
-    let config = read(EXAMPLE).unwrap();
-    let trunk = |ip: &str| {
-        let ip: IpAddr = ip.parse().unwrap();
-        config.trunk_of(ip).map(|trunk| trunk.name.as_str())
-    };
-
-    assert_eq!(trunk("127.0.0.2"), Some("carrier"));
-    assert_eq!(trunk("::ffff:127.0.0.2"), Some("carrier"));
-    assert_eq!(trunk("127.9.0.2"), Some("pbx"));
-    assert_eq!(trunk("10.0.0.1"), None);
 }
 
 #[test]

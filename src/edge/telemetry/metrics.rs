@@ -244,11 +244,6 @@ impl Metrics {
         self.inner.fence_violations.inc();
     }
 
-    /// How many frames the fence had to silence.
-    pub fn fence_violations(&self) -> u64 {
-        self.inner.fence_violations.get()
-    }
-
     /// How many streams of events are open.
     pub fn event_readers(&self, count: usize) {
         self.inner.event_readers.set(count as i64);

@@ -52,7 +52,7 @@ fn each_of_repeated_tables_has_its_own_line() {
     let trunks = root.tables("trunk").unwrap();
 
     assert_eq!(
-        trunks.iter().map(Table::line).collect::<Vec<_>>(),
+        trunks.iter().map(|it| it.place.line).collect::<Vec<_>>(),
         [1, 4],
         "the lines of the headers"
     );
