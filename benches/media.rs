@@ -56,6 +56,8 @@ const FEW_CALLS: usize = 5;
 const ROLE_CALLS: usize = 500;
 /// Below those that the system deals out: two for each leg.
 const RTP_PORTS: &str = "10000-32767";
+/// What a call holds is measured with so many.
+const MEMORY_CALLS: usize = 500;
 /// Media alone is measured with so many calls.
 const PLANE_CALLS: usize = 1_000;
 
@@ -185,6 +187,21 @@ fn supervised_of(args: &Args, calls: usize) -> Vec<usize> {
     }
 }
 
+/// What a plain call adds to the resident memory of a service that has carried no more than a few.
+fn memory(service: Service, core: usize) -> anyhow::Result<f64> {
+    machine::pin(core)?;
+    let floors = BTreeMap::new();
+    let mut bench = Bench::new(0, &floors, service)?;
+    bench.grow_to(FEW_CALLS)?;
+    let few = meter::read(&bench.service)?.resident_kib;
+    bench.grow_to(MEMORY_CALLS)?;
+    let many = meter::read(&bench.service)?.resident_kib;
+    let calls = bench.exchange.calls() - FEW_CALLS;
+    bench.exchange.hang_up()?;
+    bench.service.stop()?;
+    Ok(many.saturating_sub(few) as f64 / calls as f64)
+}
+
 fn measure(
     args: &Args,
     kind: EngineKind,
@@ -194,11 +211,15 @@ fn measure(
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let dir = dir.join(format!("bench-media-{}-{kind}", std::process::id()));
     let most = args.calls.last().copied().unwrap_or_default();
+    let most = most.max(MEMORY_CALLS);
     // A child keeps to the core of the thread that starts it.
     machine::pin(first)?;
     let plane_bytes = plane::measure(kind, PLANE_CALLS)?;
     let exe = Path::new(env!("CARGO_BIN_EXE_sottovoce"));
     let setup = stage::setup(&dir, RTP_PORTS, most, most).line("rtp", &format!("io = \"{kind}\""));
+    let kib_per_call = memory(Service::start(exe, &setup)?, second)?;
+    std::fs::remove_dir_all(&dir)?;
+    machine::pin(first)?;
     let service = Service::start(exe, &setup)?;
     machine::pin(second)?;
     let mut bench = Bench::new(args.seconds, floors, service)?;
@@ -210,9 +231,7 @@ fn measure(
     let idle = bench.row()?;
     let mut rows = Vec::new();
     let mut roles = Value::Null;
-    let mut kib_per_call = Vec::new();
     let mut shortfalls = Vec::new();
-    let few = meter::read(&bench.service)?;
     for &calls in &args.calls {
         bench.grow_to(calls)?;
         let carried = bench.exchange.calls();
@@ -225,12 +244,6 @@ fn measure(
             break;
         }
         rows.push(bench.row()?);
-        let plain = meter::read(&bench.service)?;
-        let grown = plain.resident_kib as f64 - few.resident_kib as f64;
-        if rows.iter().all(|row| row.supervised == 0) {
-            kib_per_call
-                .push(json!({"calls": carried, "kib": grown / (carried - FEW_CALLS) as f64}));
-        }
         if carried < calls {
             break;
         }
@@ -271,17 +284,8 @@ fn measure(
         f64::from(idle.through.max_us) / 1e3,
     );
     println!(
-        "memory: media {:.1} KiB a call; with its two dialogs {}; the service before the first call {:.1} MiB",
+        "memory: media {:.1} KiB a call; with its two dialogs {kib_per_call:.1} KiB at {MEMORY_CALLS}; the service before the first call {:.1} MiB",
         plane_bytes / 1024.0,
-        kib_per_call
-            .iter()
-            .map(|row| format!(
-                "{:.1} KiB at {}",
-                row["kib"].as_f64().unwrap_or(0.0),
-                row["calls"]
-            ))
-            .collect::<Vec<_>>()
-            .join(", "),
         empty.resident_kib as f64 / 1024.0,
     );
     println!("role changes: {roles}");
@@ -294,7 +298,7 @@ fn measure(
         "rows": rows.iter().map(Row::to_json).collect::<Vec<_>>(),
         "nearly_idle": idle.to_json(),
         "media_bytes_per_call": plane_bytes,
-        "kib_per_call": kib_per_call,
+        "kib_per_call": {"calls": MEMORY_CALLS, "kib": kib_per_call},
         "role_changes": roles,
         "not_carried": shortfalls,
         "out_of_line": broken,

@@ -10,6 +10,7 @@ use sottovoce::demo::service::Service;
 
 use crate::exchange::Exchange;
 use crate::fleet::{AGENT, CUSTOMER};
+use crate::machine;
 use crate::meter;
 use crate::phone::Expected;
 use crate::rows::{Quantiles, Row};
@@ -124,7 +125,9 @@ impl<'a> Bench<'a> {
         let mixed_before = self.mixed();
         (self.exchange.fleet.latest_ms, self.exchange.fleet.unsent) = (0, 0);
         let before = meter::read(&self.service)?;
+        let phones_before = machine::cpu_of(std::process::id())?;
         self.exchange.run_for(Duration::from_secs(self.seconds));
+        let phones_after = machine::cpu_of(std::process::id())?;
         let after = meter::read(&self.service)?;
         let (late, unsent) = (self.exchange.fleet.latest_ms, self.exchange.fleet.unsent);
         let lasts: Vec<u32> = self
@@ -167,6 +170,7 @@ impl<'a> Bench<'a> {
             from_supervisor: Quantiles::default(),
             beside: Quantiles::default(),
             resident_kib: after.resident_kib,
+            phones_cpu_ns: (phones_after - phones_before).as_nanos() as f64,
             phones_late_ms: late,
             phones_unsent: unsent,
         };

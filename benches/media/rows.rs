@@ -25,6 +25,8 @@ pub struct Row {
     pub from_supervisor: Quantiles,
     pub beside: Quantiles,
     pub resident_kib: u64,
+    /// Of the other core: the phones'.
+    pub phones_cpu_ns: f64,
     pub phones_late_ms: u64,
     pub phones_unsent: usize,
 }
@@ -103,6 +105,10 @@ impl Row {
         self.cpu_ns / 1e9 / self.seconds
     }
 
+    pub fn phones_share(&self) -> f64 {
+        self.phones_cpu_ns / 1e9 / self.seconds
+    }
+
     /// CPU of a leg in a second, in microseconds.
     pub fn us_per_leg(&self) -> f64 {
         self.cpu_ns / 1e3 / self.seconds / self.legs() as f64
@@ -136,6 +142,7 @@ impl Row {
                 "beside_supervisor": self.beside.to_json(),
             },
             "resident_kib": self.resident_kib,
+            "phones_core_share": self.phones_share(),
             "phones_late_ms": self.phones_late_ms,
             "phones_unsent": self.phones_unsent,
         })
@@ -145,13 +152,14 @@ impl Row {
 /// Rows of one engine: how everything grows with the calls.
 pub fn print(rows: &[Row]) {
     println!(
-        "{:>6} {:>6} {:>9} {:>7} {:>7} {:>7} {:>8} {:>6} {:>6}  {:<22} {:<22} {:<22}",
+        "{:>6} {:>6} {:>9} {:>7} {:>7} {:>7} {:>9} {:>8} {:>6} {:>6}  {:<22} {:<22} {:<22}",
         "calls",
         "coach",
         "ns/packet",
         "floor",
         "times",
         "core %",
+        "phones' %",
         "µs/leg·s",
         "lost",
         "broken",
@@ -161,13 +169,14 @@ pub fn print(rows: &[Row]) {
     );
     for row in rows {
         println!(
-            "{:>6} {:>6} {:>9.0} {:>7.0} {:>7.2} {:>7.1} {:>8.1} {:>6} {:>6}  {:<22} {:<22} {:<22}",
+            "{:>6} {:>6} {:>9.0} {:>7.0} {:>7.2} {:>7.1} {:>9.1} {:>8.1} {:>6} {:>6}  {:<22} {:<22} {:<22}",
             row.calls,
             row.supervised,
             row.ns_per_packet(),
             row.floor_ns,
             row.times_floor(),
             100.0 * row.core_share(),
+            100.0 * row.phones_share(),
             row.us_per_leg(),
             row.lost,
             row.broken,
