@@ -6,6 +6,7 @@ mod bad_input;
 mod holds;
 mod keys;
 mod policy;
+mod relay;
 mod scene;
 mod supervising;
 mod transfers;
