@@ -72,6 +72,7 @@ on_both_databases! {
     phones::codes_are_tried_five_times_and_numbers_called_three_times_an_hour,
     phones::nobody_takes_the_phone_of_another,
     reports::sessions_and_their_roles_are_added_up,
+    reports::a_direct_call_counts_for_the_one_pool_of_its_agent,
     reports::help_is_counted_with_the_time_that_it_waited,
     reports::the_views_say_what_the_reports_say,
     reports::a_supervisor_sees_their_own_and_their_agents,

@@ -77,6 +77,35 @@ pub async fn sessions_and_their_roles_are_added_up(database: Database) {
     store.close().await;
 }
 
+pub async fn a_direct_call_counts_for_the_one_pool_of_its_agent(database: Database) {
+    let store = with_two_sessions(&database).await;
+    let name = "name = \"Eino\"\n";
+    let in_pools = |pools: &str| PEOPLE.replace(name, &format!("{name}pools = [{pools}]\n"));
+    let keys = async || {
+        let by_pool = report(&store, By::Pool, Sight::Everything).await;
+        let keys = by_pool.into_iter().map(|line| (line.key, line.sessions));
+        keys.collect::<Vec<_>>()
+    };
+    let pool = |name: &str, sessions| (Some(name.to_owned()), sessions);
+
+    // 204 is in two, but the call was routed by one; 205 was called directly.
+    store
+        .apply(&read(&in_pools("\"sales\"")), REALM)
+        .await
+        .unwrap();
+    assert_eq!(keys().await, [pool("sales", 1), pool("support", 1)]);
+    let view = "SELECT supervisor, pool FROM supervision_sessions ORDER BY supervisor";
+    let view = database.texts(view).await;
+    assert_eq!(view, [["mia", "support"], ["ona", "sales"]]);
+
+    store
+        .apply(&read(&in_pools("\"sales\", \"support\"")), REALM)
+        .await
+        .unwrap();
+    assert_eq!(keys().await, [(None, 1), pool("support", 1)]);
+    store.close().await;
+}
+
 pub async fn help_is_counted_with_the_time_that_it_waited(database: Database) {
     let store = database.store().await;
     let mut writer = Writer::start(&store);

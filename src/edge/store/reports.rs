@@ -37,7 +37,7 @@ pub struct Period {
 pub struct Line {
     pub organisation: String,
     /// User name, extension, name of the pool or of the role; `None`: sessions on calls that no
-    /// pool routed.
+    /// pool routed, of agents who are in none or in several.
     pub key: Option<String>,
     pub sessions: i64,
     /// Of all sessions together; by role, of the time in it.
@@ -79,8 +79,9 @@ macro_rules! sessions {
              chosen AS (SELECT s.id, s.organisation, s.started_ms, \
              COALESCE(s.ended_ms, $4) AS ended_ms, \
              CASE $1 WHEN 'supervisor' THEN s.supervisor WHEN 'agent' THEN c.agent \
-             WHEN 'pool' THEN c.pool END AS about \
+             WHEN 'pool' THEN k.pool END AS about \
              FROM sessions s LEFT JOIN calls c ON c.id = s.call \
+             LEFT JOIN call_pools k ON k.call = s.call \
              WHERE s.started_ms >= $2 AND s.started_ms < $3 \
              AND ($5 IS NULL OR s.organisation = $5) \
              AND ($6 IS NULL OR s.supervisor = $6 OR c.agent IN (SELECT extension FROM mine))), \
@@ -125,8 +126,8 @@ const HELP: &str = "WITH mine AS (SELECT a.extension FROM agent_pools a JOIN sup
      WHERE p.organisation = $4 AND p.user_name = $5), \
      chosen AS (SELECT h.organisation, h.requested_ms, h.accepted_ms, \
      CASE $1 WHEN 'supervisor' THEN h.provided_by WHEN 'agent' THEN h.agent \
-     WHEN 'pool' THEN c.pool END AS about \
-     FROM help_requests h LEFT JOIN calls c ON c.id = h.call \
+     WHEN 'pool' THEN k.pool END AS about \
+     FROM help_requests h LEFT JOIN call_pools k ON k.call = h.call \
      WHERE h.requested_ms >= $2 AND h.requested_ms < $3 \
      AND ($1 <> 'supervisor' OR h.provided_by IS NOT NULL) \
      AND ($4 IS NULL OR h.organisation = $4) \
@@ -258,7 +259,8 @@ impl Period {
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ReportEntry {
     pub organisation: String,
-    /// The user name, the extension, the pool or the role; none for calls that no pool routed.
+    /// The user name, the extension, the pool or the role. A call that no pool routed counts for the
+    /// one pool of its agent; none where the agent is in several, or in none.
     pub key: Option<String>,
     pub sessions: i64,
     pub duration_s: f64,
