@@ -4,6 +4,7 @@
 mod apply;
 mod edit;
 mod rows;
+mod wanted;
 
 pub(super) use crate::edge::store::people::apply::begin_alone;
 pub use crate::edge::store::people::apply::{ApplyError, Change};
