@@ -14,8 +14,8 @@
 
   // --- Asking the service ------------------------------------------------------------------------
 
-  async function api(method, path, body) {
-    const headers = { 'X-CSRF-Token': meta('csrf'), Accept: 'application/json' };
+  async function api(method, path, body, more) {
+    const headers = { 'X-CSRF-Token': meta('csrf'), Accept: 'application/json', ...more };
     if (body !== undefined) headers['Content-Type'] = 'application/json';
     let answer;
     try {
@@ -127,7 +127,8 @@
     }
   }
 
-  // Times as the reader's own clock shows them, and the zone of that clock.
+  // Times as the reader's own clock shows them, and the zone of that clock; where they are to be
+  // compared with other records they stay in UTC, and are told so when pointed at.
   function localTimes() {
     const { lang } = document.documentElement;
     const format = new Intl.DateTimeFormat(lang, { dateStyle: 'short', timeStyle: 'medium' });
@@ -135,8 +136,13 @@
       const text = format.format(new Date(time.dateTime));
       if (time.textContent !== text) time.textContent = text;
     }
+    for (const time of $$('time[data-pointed]')) {
+      const text = format.format(new Date(time.dateTime));
+      if (time.title !== text) time.title = text;
+    }
     const zone = $('[data-zone]');
-    if (zone) zone.textContent = fill(zone.dataset.zone, { zone: format.resolvedOptions().timeZone });
+    const { timeZone } = format.resolvedOptions();
+    if (zone && timeZone !== 'UTC') zone.textContent = fill(zone.dataset.zone, { zone: timeZone });
   }
 
   let before = seen();
@@ -648,10 +654,11 @@
     button?.setAttribute('aria-busy', 'true');
     try {
       const path = fill(form.dataset.path, values);
-      if (form.dataset.fresh !== undefined) await mustBeNew(form, values);
+      // A form that adds overwrites nothing.
+      const more = form.dataset.fresh !== undefined ? { 'If-None-Match': '*' } : {};
       let result = {};
       if (form.dataset.csv !== undefined) result = await sendText(path, body.csv || '');
-      else result = await api(form.dataset.send, path, form.dataset.bare !== undefined ? undefined : body);
+      else result = await api(form.dataset.send, path, form.dataset.bare !== undefined ? undefined : body, more);
       if (place) place.hidden = true;
       const said = form.dataset.result ? fill(form.dataset.result, result) : form.dataset.done;
       // What is told this once stays to be read.
@@ -661,24 +668,17 @@
       if (form.dataset.then !== undefined) { sessionStorage.setItem('said', said || ''); location.reload(); }
       else { form.reset(); everything(); }
     } catch (error) {
+      if (error.status === 412) {
+        const name = $('input[data-url]:not([type=hidden])', form);
+        error.message = fill(words('exists'), { name: name.value.trim() });
+        error.field = name.name;
+      }
       if (place) { place.textContent = error.message; place.hidden = !error.message; } else failed(error);
       // The service names the field that it could not take.
       const wrong = [...form.elements].find((field) => field.name && new RegExp(`\\b${field.name}\\b`).test(error.field ?? ''));
       if (wrong) { wrong.setAttribute('aria-invalid', 'true'); wrong.focus(); }
     } finally {
       button?.removeAttribute('aria-busy');
-    }
-  }
-
-  // A form that adds overwrites nothing: `data-fresh` is the list that holds what there is, where it
-  // is, and the field that names an entry.
-  async function mustBeNew(form, values) {
-    const [path, list, field] = form.dataset.fresh.split(' ');
-    const there = await api('GET', fill(path, values));
-    const name = $('input[data-url]:not([type=hidden])', form).value.trim();
-    if (there[list].some((entry) => entry[field] === name)) {
-      const error = new Error(fill(words('exists'), { name }));
-      throw Object.assign(error, { field: form.dataset.path.match(/\{(\w+)\}$/)?.[1] });
     }
   }
 

@@ -42,6 +42,8 @@ pub struct CallView {
     pub supervisable: bool,
     /// The agent's leg rings or talks.
     pub agent_ringing: bool,
+    /// The agent is a party; `false` where a supervisor alone keeps the customer company.
+    pub agent_on_call: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use std::time::Instant;
 use crate::control::call::{CallState, Occupant, Side};
 use crate::control::input::Signal;
 use crate::control::leg::{Departure, Silence};
+use crate::control::output::Notice;
 use crate::control::supervisor::AfterLeaving;
 use crate::control::switchboard::{Switchboard, reason};
 use crate::control::timers::Timer;
@@ -250,6 +251,7 @@ impl Switchboard {
                     self.resume(now, id, side.other());
                 }
                 self.entertain(id);
+                self.notify_call(id, Notice::CallChanged);
             }
             (AfterLeaving::Ends, _) | (AfterLeaving::Stays, None) => {
                 self.clear(now, id, cause, 480, passed);

@@ -53,6 +53,7 @@ impl Switchboard {
             supervisable: self.is_supervisable(call),
             agent_ringing: matches!(call.state, CallState::Dialling(_))
                 && call.caller == Side::User,
+            agent_on_call: call.pupil.leg.is_some(),
         }
     }
 

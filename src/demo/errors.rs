@@ -13,6 +13,7 @@ use crate::demo::roles::write_wav;
 use crate::demo::service::Service;
 use crate::demo::stage::{self, Conversation, MOBILE, OFFICE};
 use crate::edge::clock;
+use crate::edge::service::Signals;
 
 pub struct Errors {
     pub out: PathBuf,
@@ -37,7 +38,8 @@ struct Cast {
     leo: Phone,
 }
 
-/// Runs all five; an error when one is not spoken, or is heard by a party.
+/// Runs all five; an error when one is not spoken, or is heard by a party. Asked to end, it ends its
+/// service first.
 pub async fn run(errors: Errors) -> anyhow::Result<()> {
     std::fs::create_dir_all(&errors.out)
         .with_context(|| format!("creating {}", errors.out.display()))?;
@@ -45,12 +47,11 @@ pub async fn run(errors: Errors) -> anyhow::Result<()> {
         "{:<6} {:<56} {:<24} {:<14} rows of audit",
         "code", "provoked by", "supervisor hears it", "parties do"
     );
-    let mut right = true;
-    right &= errors.no_more_conferences().await.context("9011")?;
-    right &= errors.second_coach().await.context("9012")?;
-    right &= errors.agent_gone().await.context("9013")?;
-    right &= errors.customer_gone().await.context("9014")?;
-    right &= errors.join_fails().await.context("9015")?;
+    let mut signals = Signals::new()?;
+    let right = tokio::select! {
+        provoked = errors.provoke_all() => provoked?,
+        name = signals.next() => bail!("{name} before every code was provoked"),
+    };
     println!("Listen: {}/9011.wav to 9015.wav", errors.out.display());
     ensure!(right, "a code was not spoken, or was heard by a party");
     println!("Each code was spoken to the supervisor alone.");
@@ -58,9 +59,20 @@ pub async fn run(errors: Errors) -> anyhow::Result<()> {
 }
 
 impl Errors {
+    async fn provoke_all(&self) -> anyhow::Result<bool> {
+        let mut right = true;
+        right &= self.no_more_conferences().await.context("9011")?;
+        right &= self.second_coach().await.context("9012")?;
+        right &= self.agent_gone().await.context("9013")?;
+        right &= self.customer_gone().await.context("9014")?;
+        right &= self.join_fails().await.context("9015")?;
+        Ok(right)
+    }
+
     async fn cast(&self, name: &str, line: Option<&str>, fault: bool) -> anyhow::Result<Cast> {
         let mut setup = stage::fresh_setup(&self.out.join("service").join(name))?;
         setup.share = Some(self.share.clone());
+        setup.ends_with_us = true;
         if let Some(line) = line {
             setup = setup.line("media", line);
         }

@@ -5,12 +5,8 @@
 //! that the console can be tried without any phone: it rings for a moment, in which a softphone of
 //! the newcomer's own may be quicker.
 
-use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
 use tracing::debug;
 
 use crate::demo::media::Voice;
@@ -19,6 +15,7 @@ use crate::demo::roles::Demo;
 use crate::demo::service::Service;
 use crate::demo::stage::{self, Conversation};
 use crate::demo::voices;
+use crate::edge::service::Signals;
 
 /// How long Mia's mobile rings before the demo answers it.
 const RINGS: Duration = Duration::from_secs(3);
@@ -37,21 +34,27 @@ pub struct Phones {
     pub supervisor: Phone,
 }
 
-/// Keeps everything up until Ctrl-C.
-pub async fn stay(demo: &Demo, service: &Service, phones: Phones) -> anyhow::Result<()> {
+/// Keeps everything up until it is asked to end.
+pub async fn stay(
+    demo: &Demo,
+    service: &Service,
+    phones: Phones,
+    signals: &mut Signals,
+) -> anyhow::Result<()> {
     let Phones {
         customer,
         mut agent,
         supervisor,
     } = phones;
-    add_administrator(demo, service).await?;
+    tokio::task::block_in_place(|| {
+        service.add_administrator(&demo.exe, ADMINISTRATOR, ADMINISTRATOR_PASSWORD)
+    })?;
     let answering = tokio::spawn(answer_calls(supervisor));
     let mut call = stage::converse(&customer, &mut agent, stage::AGENT).await?;
     explain(service);
     loop {
         tokio::select! {
-            // Ended by the signal, or at once where no signal can be waited for.
-            _ = tokio::signal::ctrl_c() => break,
+            _ = signals.next() => break,
             again = next_call(&call, &customer, &mut agent) => match again {
                 Ok(again) => call = again,
                 Err(error) => debug!(%error, "the demo's customer could not call again"),
@@ -129,24 +132,5 @@ async fn answer(mut incoming: Incoming) -> anyhow::Result<()> {
     tokio::time::sleep(PICKED_UP).await;
     line.press("1", line.usual_keys()).await?;
     line.ended().await;
-    Ok(())
-}
-
-/// An administrator, made as the README says; the password goes in by standard input.
-async fn add_administrator(demo: &Demo, service: &Service) -> anyhow::Result<()> {
-    let mut child = Command::new(&demo.exe)
-        .args(["user", "add", ADMINISTRATOR, "--config"])
-        .arg(&service.config)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .with_context(|| format!("starting {}", demo.exe.display()))?;
-    let mut input = child.stdin.take().context("standard input of user add")?;
-    input
-        .write_all(format!("{ADMINISTRATOR_PASSWORD}\n").as_bytes())
-        .await?;
-    drop(input);
-    let status = child.wait().await?;
-    anyhow::ensure!(status.success(), "sottovoce user add: {status}");
     Ok(())
 }

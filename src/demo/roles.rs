@@ -14,6 +14,7 @@ use crate::demo::service::{Service, Setup};
 use crate::demo::stage::{self, MOBILE, OFFICE};
 use crate::demo::voices;
 use crate::edge::clock;
+use crate::edge::service::Signals;
 
 /// After a command, until its confirmation has been spoken.
 const SETTLE: Duration = Duration::from_millis(2000);
@@ -107,13 +108,32 @@ impl Clock {
     }
 }
 
-/// Runs the demo; an error when a measured role does not match its contract.
+/// Runs the demo; an error when a measured role does not match its contract. Asked to end, it ends
+/// its service first.
 pub async fn run(demo: Demo) -> anyhow::Result<()> {
     std::fs::create_dir_all(&demo.out)
         .with_context(|| format!("creating {}", demo.out.display()))?;
     // Rung by call-me where the demo stays, so that the service has to know where it is.
     let mobile_port = stage::free_port(MOBILE)?;
+    let mut signals = Signals::new()?;
     let service = start(&demo, mobile_port)?;
+    let (phones, all_right) = tokio::select! {
+        shown = show(&demo, &service, mobile_port) => shown?,
+        name = signals.next() => bail!("{name} before every role was measured"),
+    };
+    if demo.keep {
+        keep::stay(&demo, &service, phones, &mut signals).await?;
+    }
+    service.stop()?;
+    if !all_right {
+        bail!("what was heard is not what was agreed");
+    }
+    println!("Every ear heard what its role allows, and nothing else.");
+    Ok(())
+}
+
+/// Measures every role. The phones, and whether what was heard is what was agreed.
+async fn show(demo: &Demo, service: &Service, mobile_port: u16) -> anyhow::Result<(Phones, bool)> {
     let clock = Clock {
         began: clock::now(),
     };
@@ -122,9 +142,9 @@ pub async fn run(demo: Demo) -> anyhow::Result<()> {
         service.sip, service.http
     ));
 
-    let mut agent_phone = stage::agent(&service, stage::AGENT, stage::AGENT_PASSWORD).await?;
+    let mut agent_phone = stage::agent(service, stage::AGENT, stage::AGENT_PASSWORD).await?;
     clock.say("agent 204 (Aino) has registered");
-    let customer_phone = stage::phone(&service, "+358501112222", OFFICE).await?;
+    let customer_phone = stage::phone(service, "+358501112222", OFFICE).await?;
     let mut mobile = PhoneConfig::new(stage::MIA, MOBILE, service.sip);
     mobile.port = mobile_port;
     let supervisor_phone = Phone::start(mobile).await?;
@@ -182,26 +202,20 @@ pub async fn run(demo: Demo) -> anyhow::Result<()> {
     let _ = supervisor.hang_up().await;
     let _ = call.customer.hang_up().await;
     let _ = call.agent.hang_up().await;
-    if demo.keep {
-        let phones = Phones {
-            customer: customer_phone,
-            agent: agent_phone,
-            supervisor: supervisor_phone,
-        };
-        keep::stay(&demo, &service, phones).await?;
-    }
-    service.stop()?;
-    if !all_right {
-        bail!("what was heard is not what was agreed");
-    }
-    println!("Every ear heard what its role allows, and nothing else.");
-    Ok(())
+    let phones = Phones {
+        customer: customer_phone,
+        agent: agent_phone,
+        supervisor: supervisor_phone,
+    };
+    Ok((phones, all_right))
 }
 
 fn start(demo: &Demo, mobile_port: u16) -> anyhow::Result<Service> {
     let mut setup = stage::fresh_setup(&demo.out.join("service"))?;
     setup.trunks = stage::trunks_with(mobile_port);
     setup.share = demo.share.clone();
+    // Even of a demo that is killed no service is left.
+    setup.ends_with_us = true;
     if demo.keep {
         // A softphone and a browser are easier to point at well-known ports, where these are free.
         let usual = Setup {

@@ -144,6 +144,24 @@ impl Service {
         self.child.id()
     }
 
+    /// Makes an administrator as the README says, by `exe user add`; the password goes in by
+    /// standard input.
+    pub fn add_administrator(&self, exe: &Path, name: &str, password: &str) -> anyhow::Result<()> {
+        let mut child = Command::new(exe)
+            .args(["user", "add", name, "--config"])
+            .arg(&self.config)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .with_context(|| format!("starting {}", exe.display()))?;
+        let mut input = child.stdin.take().context("standard input of user add")?;
+        writeln!(input, "{password}")?;
+        drop(input);
+        let status = child.wait()?;
+        ensure!(status.success(), "sottovoce user add: {status}");
+        Ok(())
+    }
+
     /// A page of the service's HTTP side, by a request as small as can be: status and body.
     pub fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
         let mut stream = TcpStream::connect(self.http)?;

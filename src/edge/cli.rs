@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::edge::clock;
 use crate::edge::config::Config;
 use crate::edge::people::People;
+use crate::edge::prompts;
 use crate::edge::store::Store;
 use crate::edge::store::audit::Selection;
 use crate::edge::telemetry::LogFormat;
@@ -286,7 +287,9 @@ impl Log {
 
 /// Applies a file and prints what that changed.
 pub async fn apply(config: &Config, people: &Path, out: &mut impl Write) -> anyhow::Result<()> {
-    let people = People::load(people)?;
+    // Where the prompts are not, it is not known in which languages there are some.
+    let languages = prompts::languages(&config.node.share, &config.node.language);
+    let people = People::load(people, &languages.unwrap_or_default())?;
     let store = open(config).await?;
     let changes = store.apply(&people, &config.sip.domain).await?;
     store.close().await;

@@ -83,6 +83,8 @@ pub struct Web {
     pub events: Feed,
     pub readers: Readers,
     pub webhooks: Webhooks,
+    /// Those that there are prompts in, the node's first.
+    pub languages: Arc<[String]>,
 }
 
 /// A reader who takes nothing of what it is sent for this long is given up (RFC 5482): a stream of
@@ -118,7 +120,7 @@ pub fn router(web: Web) -> Router {
         .route("/api/openapi.json", get(async move || openapi(&document)))
         .merge(api)
         .merge(console::routes())
-        .fallback(console::missing::show)
+        .fallback(console::plain::missing)
         .method_not_allowed_fallback(not_allowed)
         .layer(compression())
         .layer(map_response(as_it_is))

@@ -27,6 +27,9 @@ pub const MIN_PASSWORD: usize = 8;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct People {
     pub organisations: BTreeMap<String, Organisation>,
+    /// Languages that supervisors may be spoken to in: those that there are prompts in. None named:
+    /// it is not known here which there are.
+    pub languages: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,12 +104,17 @@ pub enum PeopleError {
 }
 
 impl People {
-    pub fn load(path: &Path) -> Result<Self, PeopleError> {
+    /// `languages` are those that there are prompts in.
+    pub fn load(path: &Path, languages: &[String]) -> Result<Self, PeopleError> {
         match std::fs::read_to_string(path) {
             Ok(text) => {
                 let environment = |name: &str| std::env::var(name).ok();
                 let file = path.display().to_string();
-                Ok(Self::parse(&file, &text, &environment)?)
+                let nobody = Self {
+                    languages: languages.to_vec(),
+                    ..Self::default()
+                };
+                Ok(nobody.read(&file, &text, &environment)?)
             }
             Err(source) => Err(PeopleError::Unreadable {
                 path: path.to_owned(),
@@ -121,14 +129,22 @@ impl People {
         text: &str,
         environment: &dyn Fn(&str) -> Option<String>,
     ) -> Result<Self, Complaint> {
+        Self::default().read(file, text, environment)
+    }
+
+    fn read(
+        mut self,
+        file: &str,
+        text: &str,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, Complaint> {
         let mut root = document::parse(file, text, environment)?;
-        let mut people = Self::default();
-        entries::organisations(&mut root, &mut people)?;
-        entries::pools(&mut root, &mut people)?;
-        entries::agents(&mut root, &mut people)?;
-        entries::supervisors(&mut root, &mut people)?;
+        entries::organisations(&mut root, &mut self)?;
+        entries::pools(&mut root, &mut self)?;
+        entries::agents(&mut root, &mut self)?;
+        entries::supervisors(&mut root, &mut self)?;
         root.finish()?;
-        Ok(people)
+        Ok(self)
     }
 }
 

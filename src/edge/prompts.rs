@@ -49,14 +49,10 @@ impl Prompts {
     ) -> Result<Self, PromptError> {
         let wanted: BTreeSet<PromptId> = stems().chain(of_codes).collect();
         let folder = share.join("prompts");
-        let mut languages = vec![language.to_owned()];
-        languages.extend(other_languages(&folder, language).map_err(|source| {
-            PromptError::Unreadable {
-                path: folder.clone(),
-                source,
-            }
-        })?);
-        languages.truncate(MAX_LANGUAGES);
+        let languages = languages(share, language).map_err(|source| PromptError::Unreadable {
+            path: folder.clone(),
+            source,
+        })?;
 
         let mut library = PromptLibrary::empty();
         let mut counts = vec![0; languages.len()];
@@ -90,9 +86,10 @@ fn stems() -> impl Iterator<Item = PromptId> {
         .map(|(stem, _)| PromptId(stem))
 }
 
-fn other_languages(folder: &Path, own: &str) -> std::io::Result<Vec<String>> {
+/// The languages of the share folder, the node's first.
+pub fn languages(share: &Path, own: &str) -> std::io::Result<Vec<String>> {
     let mut names = BTreeSet::new();
-    for entry in std::fs::read_dir(folder)? {
+    for entry in std::fs::read_dir(share.join("prompts"))? {
         let entry = entry?;
         if let Ok(name) = entry.file_name().into_string()
             && entry.path().is_dir()
@@ -101,7 +98,8 @@ fn other_languages(folder: &Path, own: &str) -> std::io::Result<Vec<String>> {
             names.insert(name);
         }
     }
-    Ok(names.into_iter().collect())
+    let languages = std::iter::once(own.to_owned()).chain(names);
+    Ok(languages.take(MAX_LANGUAGES).collect())
 }
 
 fn read(path: &Path) -> Result<Wav, PromptError> {

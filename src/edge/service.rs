@@ -128,7 +128,7 @@ pub async fn start(config: Config, apply: Option<&Path>) -> anyhow::Result<Runni
         );
     }
     if let Some(path) = apply {
-        let people = People::load(path)?;
+        let people = People::load(path, &prompts.languages)?;
         let changes = store.apply(&people, &config.sip.domain).await?;
         info!(changes = changes.len(), file = %path.display(), "people applied");
     }
@@ -232,6 +232,7 @@ pub async fn start(config: Config, apply: Option<&Path>) -> anyhow::Result<Runni
         events: feed.clone(),
         readers: Readers::default(),
         webhooks: webhooks.clone(),
+        languages: prompts.languages.as_slice().into(),
     };
     let web = tokio::spawn(async move {
         let stop = async move {
@@ -245,6 +246,7 @@ pub async fn start(config: Config, apply: Option<&Path>) -> anyhow::Result<Runni
     let people = tokio::spawn(watch_people(
         store.clone(),
         prompts.languages,
+        webhooks,
         people_source,
         wish_sender.clone(),
     ));
@@ -408,11 +410,12 @@ async fn close(remains: Remains) -> Result<(), Lost> {
     lost
 }
 
-/// Passes on what `apply` or an administrator changed in the database: now and then, and at once
-/// for those who ask.
+/// Passes on what `apply`, an administrator or another node changed in the database, people and
+/// webhooks: now and then, and at once for those who ask.
 async fn watch_people(
     store: Store,
     languages: Vec<String>,
+    webhooks: Webhooks,
     mut source: PeopleSource,
     wishes: mpsc::Sender<Wish>,
 ) {
@@ -440,6 +443,10 @@ async fn watch_people(
                 return;
             }
             source.directory.send_replace(directory);
+        }
+        if let Err(error) = webhooks.reload().await {
+            warn!(%error, "webhooks cannot be read; those known stay");
+            continue;
         }
         if let Some(asked) = asked {
             // Who asked may have gone.
@@ -495,21 +502,22 @@ impl CredentialLookup for Registrations {
     }
 }
 
-/// SIGTERM and SIGINT.
-struct Signals {
+/// SIGTERM and SIGINT, which end the process no more by themselves.
+pub struct Signals {
     terminate: UnixSignal,
     interrupt: UnixSignal,
 }
 
 impl Signals {
-    fn new() -> std::io::Result<Self> {
+    pub fn new() -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
         })
     }
 
-    async fn next(&mut self) -> &'static str {
+    /// The name of the next one; one that came meanwhile counts.
+    pub async fn next(&mut self) -> &'static str {
         tokio::select! {
             _ = self.terminate.recv() => "SIGTERM",
             _ = self.interrupt.recv() => "SIGINT",

@@ -119,8 +119,14 @@ impl Webhooks {
 
     /// Takes up what was written of webhooks in the database.
     pub async fn reload(&self) -> Result<(), StoreError> {
-        let known = Arc::new(self.store.webhooks().await?);
-        self.list.send_replace(known);
+        let read = self.store.webhooks().await?;
+        self.list.send_if_modified(|known| {
+            let changed = **known != read;
+            if changed {
+                *known = Arc::new(read);
+            }
+            changed
+        });
         Ok(())
     }
 

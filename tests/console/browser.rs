@@ -16,6 +16,8 @@ use reqwest::Url;
 use serde_json::{Value, json};
 use sottovoce::demo::service::Service;
 
+use crate::processes;
+
 /// What a desktop shows.
 pub const DESKTOP: (u32, u32) = (1360, 900);
 /// What a telephone shows.
@@ -246,6 +248,11 @@ impl Browser {
         answer.unwrap_or_else(|error| panic!("{command}: {error}"))
     }
 
+    /// The folder of the profile, which every process of the browser names.
+    pub fn profile(&self) -> &Path {
+        &self.driver.profile.0
+    }
+
     pub async fn close(self) {
         let Self { client, driver, .. } = self;
         client.close().await.expect("the browser closes");
@@ -340,17 +347,9 @@ impl Profile {
     /// Ends what still uses the profile, by the name that no other process knows: after a failed
     /// test the driver goes without its browser.
     fn end_browsers(&self) {
-        let name = self.0.as_os_str().as_encoded_bytes();
-        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
-            let file = entry.file_name();
-            let Some(pid) = file.to_str().and_then(|text| text.parse().ok()) else {
-                continue;
-            };
-            let command = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            let uses = command.windows(name.len()).any(|part| part == name);
-            if let (true, Some(pid)) = (uses, rustix::process::Pid::from_raw(pid)) {
-                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
-            }
+        for pid in processes::that_name(&self.0) {
+            // It may have ended by itself.
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
         }
     }
 }

@@ -1,51 +1,75 @@
 //! What a newcomer is told by `sottovoce demo --keep`, done as told.
 
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead as _, BufReader, Lines};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::browser::Browser;
-use crate::scene::{Folder, exe};
+use crate::processes;
+use crate::scene::{Folder, exe, wait_until};
 
-/// The demo in a process of its own; interrupted, then killed if need be, when dropped.
-struct Demo(Child);
+/// `sottovoce demo --keep` in a process of its own; interrupted when dropped.
+struct Demo {
+    child: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
 
 impl Demo {
-    fn interrupt(&self) {
-        if let Some(pid) = rustix::process::Pid::from_raw(self.0.id().cast_signed()) {
+    fn start(folder: &Folder) -> Self {
+        let mut child = Command::new(exe())
+            .args(["demo", "--keep", "--keys", "5#", "--out"])
+            .arg(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the demo starts");
+        let output = child.stdout.take().expect("its output");
+        let lines = BufReader::new(output).lines();
+        Self { child, lines }
+    }
+
+    /// What stands behind this in the next line that has it.
+    fn printed(&mut self, name: &str) -> String {
+        let lines = self.lines.by_ref();
+        let line = tokio::task::block_in_place(|| {
+            lines.find_map(|line| {
+                let line = line.expect("a line of text");
+                Some(line.split_once(name)?.1.trim().to_owned())
+            })
+        });
+        line.unwrap_or_else(|| panic!("{name} is printed"))
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Some(pid) = Pid::from_raw(self.child.id().cast_signed()) {
             // It may have ended by itself.
-            let _ = rustix::process::kill_process(pid, rustix::process::Signal::INT);
+            let _ = kill_process(pid, signal);
         }
+    }
+
+    /// What it still prints has a reader until it ends.
+    fn end(&mut self) -> ExitStatus {
+        tokio::task::block_in_place(|| {
+            self.lines.by_ref().for_each(drop);
+            self.child.wait().expect("the demo ends")
+        })
     }
 }
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        self.interrupt();
-        let _ = self.0.wait();
+        self.signal(Signal::INT);
+        let _ = self.child.wait();
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_newcomer_signs_in_as_printed_and_works_the_call_from_the_page() {
     let folder = Folder::new("console-keep");
-    let child = Command::new(exe())
-        .args(["demo", "--keep", "--keys", "5#", "--out"])
-        .arg(folder.path())
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("the demo starts");
-    let mut demo = Demo(child);
-    let mut lines = BufReader::new(demo.0.stdout.take().expect("its output")).lines();
-    let mut printed = |name: &str| {
-        let line = lines.find_map(|line| {
-            let line = line.expect("a line of text");
-            Some(line.split_once(name)?.1.trim().to_owned())
-        });
-        line.unwrap_or_else(|| panic!("{name} is printed"))
-    };
-    let address = tokio::task::block_in_place(|| printed("1. Open"));
-    let sign_in = tokio::task::block_in_place(|| printed("2. Sign in"));
+    let mut demo = Demo::start(&folder);
+    let address = demo.printed("1. Open");
+    let sign_in = demo.printed("2. Sign in");
     let (user, password) = sign_in.split_once(", password ").expect("both are printed");
     let user = user.trim_start_matches("user ");
 
@@ -70,9 +94,34 @@ async fn a_newcomer_signs_in_as_printed_and_works_the_call_from_the_page() {
     browser.until("another call", &another).await;
     browser.close().await;
 
-    demo.interrupt();
-    // What it still prints has a reader until it ends.
-    tokio::task::block_in_place(|| lines.for_each(drop));
-    let status = tokio::task::block_in_place(|| demo.0.wait()).expect("the demo ends");
+    demo.signal(Signal::INT);
+    let status = demo.end();
     assert!(status.success(), "{status}");
+    assert_eq!(processes::that_name(folder.path()), [], "nothing is left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_demo_that_is_told_to_end_takes_its_service_along() {
+    for (told_at, signal, well) in [
+        // The service has just begun, and the roles are being measured.
+        ("service ready", Signal::TERM, false),
+        // Everything is up.
+        ("The administrator's pages", Signal::TERM, true),
+        ("service ready", Signal::KILL, false),
+    ] {
+        let folder = Folder::new("console-keep-ends");
+        let mut demo = Demo::start(&folder);
+        demo.printed(told_at);
+        let running = processes::that_name(folder.path());
+        assert!(running.len() >= 2, "the demo and its service: {running:?}");
+
+        demo.signal(signal);
+        let status = demo.end();
+
+        assert_eq!(status.success(), well, "{told_at}: {status}");
+        wait_until("nothing of the demo is left", || {
+            processes::that_name(folder.path()).is_empty()
+        })
+        .await;
+    }
 }

@@ -28,12 +28,76 @@ pub async fn scene(name: &str) -> Scene {
     .await
 }
 
-/// Presses Listen in the row of the one call, and has all phones rung.
-async fn listen(browser: &Browser, phone: &mut Phone) -> Line {
-    browser.click("#rows [data-do=listen]").await;
-    browser.click("#listen input[value=all]").await;
-    browser.click("#listen button[type=submit]").await;
-    answer(phone).await
+/// Mia at the page of active calls, her softphone beside her.
+struct Desk {
+    scene: Scene,
+    phone: Phone,
+    browser: Browser,
+}
+
+impl Desk {
+    async fn new(name: &str) -> Self {
+        let scene = scene(name).await;
+        let phone = softphone(&scene).await;
+        let browser = Browser::signed_in(&scene.service, "mia", stage::MIA_PASSWORD).await;
+        Self {
+            scene,
+            phone,
+            browser,
+        }
+    }
+
+    /// Presses a button in the row of the one call, and reads what the dialog is called.
+    async fn begin(&self, act: &str, title: &str) {
+        let button = format!("#rows [data-do={act}]");
+        self.browser.click(&button).await;
+        self.browser.until_text("#listen-title", title).await;
+    }
+
+    /// Has all phones rung, and answers.
+    async fn be_called(&mut self) -> Line {
+        self.browser.click("#listen input[value=all]").await;
+        self.browser.click("#listen button[type=submit]").await;
+        answer(&mut self.phone).await
+    }
+
+    async fn listen(&mut self) -> Line {
+        self.begin("listen", "Listen to Aino").await;
+        let line = self.be_called().await;
+        self.is("monitor").await;
+        line
+    }
+
+    /// Waits for the card to show this state.
+    async fn is(&self, state: &str) {
+        let card = format!(".monitor[data-state={state}]");
+        self.browser.find(&card).await;
+    }
+
+    async fn end(&self) {
+        self.browser.click(".monitor [data-do=end]").await;
+    }
+
+    /// Ends a session with which the customer's call ends: that is asked first, and may be refused.
+    async fn end_the_customers_call(&self, state: &str, line: &Line) {
+        self.end().await;
+        self.browser
+            .until_text("#sure-text", "The customer’s call ends as well")
+            .await;
+        self.browser.click("#sure [data-do=close-dialog]").await;
+        self.is(state).await;
+        assert!(self.scene.customer.state().ended.is_none(), "it goes on");
+        self.end().await;
+        self.browser.click("#sure button[type=submit]").await;
+        self.scene.customer.ended().await;
+        line.ended().await;
+        self.browser.until_gone(".monitor").await;
+    }
+
+    async fn close(self) {
+        self.browser.close().await;
+        stop(self.scene.service);
+    }
 }
 
 async fn answer(phone: &mut Phone) -> Line {
@@ -49,12 +113,15 @@ async fn answer(phone: &mut Phone) -> Line {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_page_follows_the_session_from_listen_to_the_phone_hanging_up() {
-    let scene = scene("console-listen").await;
-    let mut phone = softphone(&scene).await;
-    let browser = Browser::signed_in(&scene.service, "mia", stage::MIA_PASSWORD).await;
+    let mut desk = Desk::new("console-listen").await;
+    let Desk {
+        scene,
+        phone,
+        browser,
+    } = &mut desk;
     browser.until_text("#rows", "Aino").await;
     browser.evaluate("window.loadedOnce = true").await;
-    let plain = background(&browser).await;
+    let plain = background(browser).await;
 
     // Ringing: the row is the viewer's from the moment the order was taken.
     browser.click("#rows [data-do=listen]").await;
@@ -62,14 +129,14 @@ async fn the_page_follows_the_session_from_listen_to_the_phone_hanging_up() {
     browser.click("#listen button[type=submit]").await;
     browser.find(".monitor[data-state=ringing]").await;
     browser.find("#rows tr.mine").await;
-    let line = answer(&mut phone).await;
+    let line = answer(phone).await;
 
     browser.find(".monitor[data-state=monitor]").await;
     browser
         .until_text("#rows tr.mine .tag.mine", "listening")
         .await;
     browser.find("#rows tr.mine .face use[href='#i-ear']").await;
-    let green = background(&browser).await;
+    let green = background(browser).await;
     assert_ne!(green, plain, "the row has a colour of its own");
     assert!(is_green(&green), "{green}");
     wait_until("the supervisor hears both", || {
@@ -123,14 +190,14 @@ async fn the_page_follows_the_session_from_listen_to_the_phone_hanging_up() {
     line.hang_up().await.expect("the phone hangs up");
     browser.until_gone(".monitor").await;
     browser.until_gone("#rows tr.mine").await;
-    assert_eq!(background(&browser).await, plain);
+    assert_eq!(background(browser).await, plain);
     browser
         .until_text("#announcer", "The session has ended")
         .await;
 
     // No reload: the next session, ended by the same toggle.
-    let line = listen(&browser, &mut phone).await;
-    browser.find(".monitor[data-state=monitor]").await;
+    let line = desk.listen().await;
+    let Desk { scene, browser, .. } = &desk;
     browser.click("#rows tr.mine [data-do=listen]").await;
     browser.until_gone(".monitor").await;
     line.ended().await;
@@ -139,28 +206,20 @@ async fn the_page_follows_the_session_from_listen_to_the_phone_hanging_up() {
     assert!(scene.agent.state().ended.is_none(), "the call goes on");
 
     assert_eq!(browser.complaints().await, Vec::<String>::new());
-    browser.close().await;
-    stop(scene.service);
+    desk.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_role_pressed_in_the_row_begins_with_listening() {
-    let scene = scene("console-role").await;
-    let mut phone = softphone(&scene).await;
-    let browser = Browser::signed_in(&scene.service, "mia", stage::MIA_PASSWORD).await;
+    let mut desk = Desk::new("console-role").await;
 
-    browser.click("#rows [data-do=barge]").await;
-    browser
-        .until_text("#listen-title", "Barge into the call of Aino")
-        .await;
-    browser
+    desk.begin("barge", "Barge into the call of Aino").await;
+    desk.browser
         .until_text("#listen button[type=submit]", "Barge")
         .await;
-    browser.click("#listen input[value=all]").await;
-    browser.click("#listen button[type=submit]").await;
-    let _line = answer(&mut phone).await;
-    browser.find(".monitor[data-state=barge]").await;
-    scene
+    let _line = desk.be_called().await;
+    desk.is("barge").await;
+    desk.scene
         .expect_ears(
             &[CUSTOMER_HZ, SUPERVISOR_HZ],
             &[AGENT_HZ, SUPERVISOR_HZ],
@@ -168,93 +227,92 @@ async fn a_role_pressed_in_the_row_begins_with_listening() {
         )
         .await;
 
-    browser.click(".monitor [data-do=end]").await;
-    browser.until_gone(".monitor").await;
-    let audit = crate::scene::audit_csv(&scene.service);
+    // The agent is there: to end it ends nothing else, and asks nothing.
+    desk.end().await;
+    desk.browser.until_gone(".monitor").await;
+    assert!(desk.scene.customer.state().ended.is_none());
+    let audit = crate::scene::audit_csv(&desk.scene.service);
     assert!(
         audit.contains("monitor,barge"),
         "first a listener, then a party:\n{audit}"
     );
-    browser.close().await;
-    stop(scene.service);
+    desk.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_takeover_says_what_it_ends_and_so_does_its_end() {
-    let scene = scene("console-takeover").await;
-    let mut phone = softphone(&scene).await;
-    let browser = Browser::signed_in(&scene.service, "mia", stage::MIA_PASSWORD).await;
+    let mut desk = Desk::new("console-takeover").await;
 
-    browser.click("#rows [data-do=takeover]").await;
-    browser
-        .until_text("#listen-title", "Take over the call of Aino")
-        .await;
-    browser
+    desk.begin("takeover", "Take over the call of Aino").await;
+    desk.browser
         .until_text("#listen [data-follows]", "Aino is disconnected")
         .await;
-    browser
+    desk.browser
         .until_text("#listen button[type=submit]", "Take over")
         .await;
     // Changed their mind: the next time is for listening alone.
-    browser.click("#listen [data-do=close-dialog]").await;
-    let line = listen(&browser, &mut phone).await;
-    browser.find(".monitor[data-state=monitor]").await;
-    assert!(scene.agent.state().ended.is_none(), "the agent stays");
-    browser.click(".monitor [data-do=end]").await;
-    browser.until_gone(".monitor").await;
+    desk.browser.click("#listen [data-do=close-dialog]").await;
+    let line = desk.listen().await;
+    assert!(desk.scene.agent.state().ended.is_none(), "the agent stays");
+    desk.end().await;
+    desk.browser.until_gone(".monitor").await;
     line.ended().await;
 
-    browser.click("#rows [data-do=takeover]").await;
-    browser.click("#listen input[value=all]").await;
-    browser.click("#listen button[type=submit]").await;
-    let line = answer(&mut phone).await;
-    scene.agent.ended().await;
-    browser.find(".monitor[data-state=takeover]").await;
-    browser.click(".monitor [data-do=end]").await;
-    browser
-        .until_text("#sure-text", "The customer’s call ends as well")
-        .await;
-    browser.click("#sure [data-do=close-dialog]").await;
-    browser.find(".monitor[data-state=takeover]").await;
-    assert!(scene.customer.state().ended.is_none(), "nothing happened");
-    browser.click(".monitor [data-do=end]").await;
-    browser.click("#sure button[type=submit]").await;
-    scene.customer.ended().await;
-    line.ended().await;
-    browser.until_gone(".monitor").await;
-    browser
+    desk.begin("takeover", "Take over the call of Aino").await;
+    let line = desk.be_called().await;
+    desk.scene.agent.ended().await;
+    desk.is("takeover").await;
+    desk.end_the_customers_call("takeover", &line).await;
+    desk.browser
         .until(
             "the focus has somewhere to be",
             "document.activeElement.id === 'main'",
         )
         .await;
-    browser.close().await;
-    stop(scene.service);
+    desk.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_barged_and_is_left_by_the_agent_is_asked_before_the_customer_is_left() {
+    let mut desk = Desk::new("console-left-alone").await;
+    desk.begin("barge", "Barge into the call of Aino").await;
+    let line = desk.be_called().await;
+    desk.is("barge").await;
+
+    desk.scene.agent.hang_up().await.expect("the agent leaves");
+    // The row's toggle asks as the card's button does, as soon as the agent has left.
+    desk.browser
+        .find("#rows tr.mine [data-do=listen][data-sure]")
+        .await;
+    desk.browser.find(".monitor [data-do=end][data-sure]").await;
+
+    assert!(desk.scene.customer.state().ended.is_none(), "they stay");
+    desk.end_the_customers_call("barge", &line).await;
+    desk.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_listen_only_session_offers_no_voice() {
-    let scene = scene("console-listen-only").await;
-    let mut phone = softphone(&scene).await;
-    let browser = Browser::signed_in(&scene.service, "mia", stage::MIA_PASSWORD).await;
+    let mut desk = Desk::new("console-listen-only").await;
 
-    browser.click("#rows [data-do=listen]").await;
-    browser.click("#listen input[value=all]").await;
-    browser.click("#listen input[name=coaching]").await;
-    browser.click("#listen button[type=submit]").await;
-    let _line = answer(&mut phone).await;
-    browser.find(".monitor[data-state=monitor]").await;
+    desk.begin("listen", "Listen to Aino").await;
+    desk.browser.click("#listen input[name=coaching]").await;
+    let _line = desk.be_called().await;
+    desk.is("monitor").await;
 
-    browser.find(".monitor [data-role=barge]:disabled").await;
+    desk.browser
+        .find(".monitor [data-role=barge]:disabled")
+        .await;
     // The row offers what the card offers.
     for role in ["coach", "barge", "takeover"] {
-        browser
+        desk.browser
             .find(&format!("#rows tr.mine [data-do={role}]:disabled"))
             .await;
     }
-    browser.find("#rows tr.mine [data-do=listen]:enabled").await;
-    browser.close().await;
-    stop(scene.service);
+    desk.browser
+        .find("#rows tr.mine [data-do=listen]:enabled")
+        .await;
+    desk.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

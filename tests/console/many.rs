@@ -43,24 +43,16 @@ async fn five_hundred_calls_are_one_page_and_a_changed_row_is_asked_for_alone() 
     // Plain HTTP all the same; the client asks for it at its making.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::new();
-    let answer = client
-        .post(format!("http://{home}/api/v1/login"))
-        .header("Content-Type", "application/json")
-        .body(format!(r#"{{"user": "mia", "password": "{PASSWORD}"}}"#))
-        .send()
-        .await
-        .expect("an answer");
-    let text = answer.text().await.expect("text");
-    let signed_in: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    let token = signed_in["token"].as_str().expect("a token").to_owned();
+    let token = sign_in(&client, home, "mia").await;
+    let administrator = sign_in(&client, home, "root").await;
 
-    let get = async |path: &str, rows: Option<&str>| {
+    let get = async |token: &str, path: &str, rows: Option<&str>| {
         let mut times: Vec<Duration> = Vec::new();
         let mut page = String::new();
         for _ in 0..TIMES {
             let mut request = client
                 .get(format!("http://{home}{path}"))
-                .bearer_auth(&token);
+                .bearer_auth(token);
             if let Some(rows) = rows {
                 request = request.header("X-Rows", rows);
             }
@@ -80,23 +72,26 @@ async fn five_hundred_calls_are_one_page_and_a_changed_row_is_asked_for_alone() 
         );
         page
     };
-    let whole = get("/", None).await;
+    let whole = get(&token, "/", None).await;
     assert_eq!(whole.matches("<tr id=\"c-").count() as u64, CALLS);
-    let row = get("/", Some("1f4")).await;
+    let row = get(&token, "/", Some("1f4")).await;
     assert_eq!(row.matches("<tr id=\"c-").count(), 1);
     assert!(row.len() < 30_000, "{} bytes for a row", row.len());
-    for path in [
-        "/",
-        "/agents",
-        "/supervising",
-        "/help",
-        "/reports",
-        "/audit",
+    for (token, path) in [
+        (&token, "/"),
+        (&token, "/agents"),
+        (&token, "/supervising"),
+        (&token, "/help"),
+        (&token, "/reports"),
+        (&token, "/audit"),
+        (&administrator, "/people"),
+        (&administrator, "/contacts"),
+        (&administrator, "/webhooks"),
     ] {
-        let page = get(path, None).await;
+        let page = get(token, path, None).await;
         let request = client
             .get(format!("http://{home}{path}"))
-            .bearer_auth(&token)
+            .bearer_auth(token)
             .header("Accept-Encoding", "br;q=0.5, gzip");
         let answer = request.send().await.expect("an answer");
         assert_eq!(answer.headers()["content-encoding"], "gzip", "{path}");
@@ -139,6 +134,20 @@ async fn five_hundred_calls_are_one_page_and_a_changed_row_is_asked_for_alone() 
     assert!(kept.contains("immutable"), "{kept}");
 }
 
+/// The bearer token of somebody who signs in.
+async fn sign_in(client: &reqwest::Client, home: std::net::SocketAddr, user: &str) -> String {
+    let answer = client
+        .post(format!("http://{home}/api/v1/login"))
+        .header("Content-Type", "application/json")
+        .body(format!(r#"{{"user": "{user}", "password": "{PASSWORD}"}}"#))
+        .send()
+        .await
+        .expect("an answer");
+    let text = answer.text().await.expect("text");
+    let signed_in: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    signed_in["token"].as_str().expect("a token").to_owned()
+}
+
 /// A service of which only the HTTP side is there, and a snapshot of many calls.
 async fn serve(folder: &Folder) -> std::net::SocketAddr {
     let store = Store::open(&DatabaseUrl::Sqlite(folder.path().join("many.db")), "many")
@@ -150,6 +159,10 @@ async fn serve(folder: &Folder) -> std::net::SocketAddr {
         .apply(&people, "many")
         .await
         .expect("they are applied");
+    store
+        .add_administrator("root", PASSWORD, 0)
+        .await
+        .expect("an administrator");
     let languages = ["en".to_owned()];
     let directory = Arc::new(
         store
@@ -184,6 +197,7 @@ async fn serve(folder: &Folder) -> std::net::SocketAddr {
         events: Feed::new(0, 0),
         readers: Readers::default(),
         webhooks,
+        languages: Arc::from(languages),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address");
@@ -242,6 +256,7 @@ fn snapshot() -> Snapshot {
         caller_on_net: true,
         supervisable: true,
         agent_ringing: false,
+        agent_on_call: true,
     };
     Snapshot {
         calls: (1..=CALLS).map(call).collect(),

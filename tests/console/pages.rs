@@ -172,6 +172,50 @@ async fn live_monitoring_takes_one_agent_who_is_on_a_call() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_list_opens_on_all_and_is_filtered_by_team_and_agent() {
+    let scene = Scene::new("console-filter").await;
+    let browser = Browser::signed_in(&scene.service, "mia", stage::MIA_PASSWORD).await;
+    let chosen = "[...document.querySelectorAll('.filters select')].map((s) => s.value).join()";
+    let choose = async |select: &str, value: &str| {
+        let option = format!("select[name={select}] option[value='{value}']");
+        browser.click(&option).await;
+    };
+
+    assert_eq!(browser.evaluate(chosen).await, ",");
+    browser.until_text(".filters", "All").await;
+    browser.until_text("#rows", "Aino").await;
+    choose("agent", "205").await;
+    browser
+        .until_text("#calls", "No call of this team or agent")
+        .await;
+    browser.click("#calls .empty a").await;
+    browser.until_text("#rows", "Aino").await;
+    choose("agent", "204").await;
+    browser
+        .until(
+            "the page is the filtered one",
+            "location.search.includes('agent=204')",
+        )
+        .await;
+    browser.until_text("#rows", "Aino").await;
+    browser.open("/?pool=support").await;
+    browser.until_text("#rows", "Aino").await;
+    assert_eq!(browser.evaluate(chosen).await, "support,");
+
+    // A call that begins where the filter does not look is not patched in.
+    browser.open("/?agent=205").await;
+    scene
+        .customer
+        .hang_up()
+        .await
+        .expect("the customer hangs up");
+    scene.agent.ended().await;
+    browser.until_text("#calls", "No call right now").await;
+    browser.close().await;
+    stop(scene.service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_searched_for_stays_through_patches_and_a_lost_service_is_told() {
     let scene = Scene::new("console-search").await;
     let browser = Browser::signed_in(&scene.service, "mia", stage::MIA_PASSWORD).await;

@@ -1,8 +1,5 @@
 //! The administrator's pages, and what comes of them.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
-
 use sottovoce::demo::service::Service;
 use sottovoce::demo::stage;
 
@@ -14,17 +11,8 @@ pub const PASSWORD: &str = "the first administrator";
 
 /// The first administrator, as the sign-in page says to make one.
 pub fn add_administrator(service: &Service) {
-    let mut child = Command::new(exe())
-        .args(["user", "add", ADMINISTRATOR, "--config"])
-        .arg(&service.config)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .spawn()
-        .expect("user add runs");
-    let mut input = child.stdin.take().expect("its input");
-    writeln!(input, "{PASSWORD}").expect("the password is read");
-    drop(input);
-    assert!(child.wait().expect("it ends").success());
+    let added = service.add_administrator(exe(), ADMINISTRATOR, PASSWORD);
+    added.expect("user add ends well");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -72,6 +60,11 @@ async fn a_contact_names_the_customer_and_an_agent_is_added_on_the_page() {
     browser
         .find(&format!("{form} [name=extension][aria-invalid=true]"))
         .await;
+    let refused = browser.complaints().await;
+    assert!(
+        refused.len() == 1 && refused[0].contains("412"),
+        "{refused:?}"
+    );
     browser.open("/people").await;
     browser.until_text("#p-206", "Oona").await;
 
@@ -110,5 +103,42 @@ async fn a_contact_names_the_customer_and_an_agent_is_added_on_the_page() {
     mia.until_text("#rows", "Kalle Kivi").await;
     browser.close().await;
     mia.close().await;
+    stop(scene.service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pools_notice_is_chosen_and_who_is_locked_out_is_let_in_again() {
+    let scene = Scene::new("console-pools").await;
+    add_administrator(&scene.service);
+    let login = format!("http://{}/api/v1/login", scene.service.http);
+    let http = reqwest::Client::new();
+    let locked = async || {
+        let tried = http
+            .post(&login)
+            .header("Content-Type", "application/json")
+            .body(r#"{"user": "leo", "password": "wrong"}"#);
+        tried.send().await.expect("an answer").status() == 429
+    };
+    while !locked().await {}
+    let browser = Browser::signed_in(&scene.service, ADMINISTRATOR, PASSWORD).await;
+
+    let pool = "#q-acme-support";
+    browser
+        .click(&format!("{pool} [name=agent_notice] option[value=silent]"))
+        .await;
+    browser.click(&format!("{pool} form button")).await;
+    browser.until_text("#toasts", "Saved").await;
+    browser.open("/people").await;
+    let chosen = format!("document.querySelector('{pool} [name=agent_notice]').value");
+    assert_eq!(browser.evaluate(&chosen).await, "silent");
+
+    browser.until_text("#locks", "leo").await;
+    browser.click("#locks [data-do=remove]").await;
+    browser.until_text("#sure-text", "Let leo try again?").await;
+    browser.click("#sure button[type=submit]").await;
+    browser.until_gone("#locks").await;
+    assert!(!locked().await, "one wrong password is looked at again");
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
+    browser.close().await;
     stop(scene.service);
 }

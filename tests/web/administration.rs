@@ -111,6 +111,11 @@ async fn what_is_wrong_is_refused_with_the_name_of_its_field() {
             supervisor(json!({"agent": "999"})),
             "agent:",
         ),
+        (
+            "supervisors/zoe",
+            supervisor(json!({"language": "tlh"})),
+            "language: expected a language that there are prompts in (en, es, fi)",
+        ),
         ("supervisors/zoe", supervisor(json!({"shoe": 44})), "shoe"),
         ("supervisors/z%20e", supervisor(json!({})), "user:"),
         ("agents/777", json!({"name": " "}), "name:"),

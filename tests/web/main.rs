@@ -2,6 +2,7 @@
 
 mod administration;
 mod agents;
+mod at_once;
 mod audit;
 mod authorisation;
 mod call_me;
@@ -12,6 +13,7 @@ mod help;
 mod help_by_phone;
 mod listing;
 mod my_phone;
+mod pages;
 mod receiver;
 mod roles;
 mod schemathesis;

@@ -3,6 +3,9 @@
 use serde_json::{Value, json};
 use sottovoce::demo::service::Service;
 use sottovoce::demo::stage;
+use sottovoce::edge::config::DatabaseUrl;
+use sottovoce::edge::store::Store;
+use sottovoce::edge::store::webhooks::Webhook;
 
 use crate::client::{Client, text_of};
 use crate::receiver::{Arrived, Manners, Receiver};
@@ -182,6 +185,39 @@ async fn what_had_not_arrived_when_the_service_was_killed_arrives_after_it() {
     assert_eq!(told.body["data"]["presence"], "idle");
     assert_eq!(told.id(), receiver.arrived()[0].id());
     scene::stop(service);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_webhook_that_another_node_adds_is_served_as_soon_as_the_database_is_looked_at() {
+    let mut world = World::new("webhooks-other-node").await;
+    let root = world.client("root").await;
+    let receiver = Receiver::start(Manners::Accepts).await;
+    let database = DatabaseUrl::Sqlite(world.service.dir.join("sottovoce.db"));
+    let other = Store::open(&database, "another node").await.unwrap();
+    let webhook = Webhook {
+        id: "made-elsewhere".to_owned(),
+        organisation: "acme".to_owned(),
+        url: receiver.url("/"),
+        secret: SECRET.to_owned(),
+        events: "call.started".to_owned(),
+        created_ms: 1,
+    };
+
+    other.add_webhook(&webhook).await.unwrap();
+    other.close().await;
+    root.post("/api/v1/admin/reload", json!({}))
+        .await
+        .expect(204);
+
+    let listed = root.get("/api/v1/admin/webhooks").await.expect(200);
+    assert_eq!(listed["webhooks"][0]["id"], webhook.id, "{listed}");
+    let talk = world.talk("204").await;
+    wait_until("it is told", || !receiver.accepted().is_empty()).await;
+    let told = receiver.accepted().remove(0);
+    assert_eq!(told.body["data"]["id"], *talk.id);
+    assert!(told.is_signed_with(SECRET));
+    drop(talk);
+    world.stop();
 }
 
 async fn administrator(service: &Service) -> Client {

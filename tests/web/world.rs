@@ -1,7 +1,6 @@
 //! A service with the people of two organisations, and phones at addresses of the test's own.
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
@@ -164,19 +163,7 @@ impl World {
 
 /// An administrator, made as administrators are made; one who is there stays.
 pub fn add_root(service: &Service) {
-    use std::io::Write as _;
-    let mut adding = Command::new(scene::exe())
-        .args(["user", "add", "root", "--config"])
-        .arg(&service.config)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let mut input = adding.stdin.take().unwrap();
-    writeln!(input, "{ROOT_PASSWORD}").unwrap();
-    drop(input);
-    adding.wait().unwrap();
+    let _ = service.add_administrator(scene::exe(), "root", ROOT_PASSWORD);
 }
 
 /// Waits until a session is in this state.

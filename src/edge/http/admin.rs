@@ -21,6 +21,7 @@ use utoipa_axum::routes;
 
 use crate::edge::clock;
 use crate::edge::http::Web;
+use crate::edge::http::asking::OnlyNew;
 use crate::edge::http::refusal::Refusal;
 use crate::edge::http::refusals::OfAdministration;
 use crate::edge::http::viewer::AdministratorViewer;
@@ -87,9 +88,13 @@ impl AdministratorViewer {
 async fn edit<T>(
     web: &Web,
     administrator: &AdministratorViewer,
-    rule: impl FnMut(&mut People) -> Result<T, EditError>,
+    mut rule: impl FnMut(&mut People) -> Result<T, EditError>,
 ) -> Result<(T, Vec<Change>), Refusal> {
     let row = || administrator.row("admin_people");
+    let rule = |people: &mut People| {
+        people.languages = web.languages.to_vec();
+        rule(people)
+    };
     let (told, changes) = web.store.edit_people(&web.realm, row, rule).await?;
     if !changes.is_empty()
         && let Err(error) = web.people.reload().await
@@ -131,6 +136,21 @@ impl From<EditFailed> for Refusal {
                 Self::bad_request(error.to_string())
             }
             EditFailed::Refused(EditError::InUse(text)) => Self::conflict(text),
+            EditFailed::Refused(error @ EditError::Exists(_)) => {
+                let status = StatusCode::PRECONDITION_FAILED;
+                Self::new(status, "exists", format!("{error}."))
+            }
+        }
+    }
+}
+
+impl OnlyNew {
+    /// Refuses to set anew what was to be made. Asked within the edit, so that of two who make the
+    /// same thing at once the second one is told.
+    fn allows(self, was_there: bool, name: &str) -> Result<(), EditError> {
+        match self.0 && was_there {
+            true => Err(EditError::Exists(name.to_owned())),
+            false => Ok(()),
         }
     }
 }

@@ -63,6 +63,8 @@ pub struct Call {
     pub help_wanted: bool,
     /// The customer's phone is in the internal network.
     pub caller_on_net: bool,
+    /// `false`: the agent has left, and a supervisor keeps the customer company.
+    pub agent_on_call: bool,
     pub sessions: Vec<CallSession>,
 }
 
@@ -204,6 +206,7 @@ pub fn describe_to_all<'a>(
         on_hold: call.on_hold,
         help_wanted: call.help_wanted,
         caller_on_net: call.caller_on_net,
+        agent_on_call: call.agent_on_call,
         sessions: sessions
             .map(|session| CallSession {
                 id: session.id.to_string(),

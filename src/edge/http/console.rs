@@ -4,6 +4,7 @@
 //! asks for the page again and patches what differs, so that what may be seen is decided in one
 //! place. Clicks go to the API, as anybody's script would.
 
+mod acts;
 mod agents;
 mod answer;
 mod assets;
@@ -16,8 +17,8 @@ mod desk;
 mod door;
 mod frame;
 mod help;
-pub mod missing;
 mod people;
+pub mod plain;
 mod reader;
 mod reports;
 mod supervising;
@@ -26,6 +27,7 @@ mod visitor;
 mod webhooks;
 
 use axum::Router;
+use axum::middleware::from_fn;
 use axum::routing::{get, post};
 
 use crate::edge::http::Web;
@@ -46,4 +48,5 @@ pub fn routes() -> Router<Web> {
         .route("/sign-in", get(door::show).post(door::enter))
         .route("/language", post(door::language))
         .route("/assets/{name}", get(assets::serve))
+        .layer(from_fn(plain::in_words))
 }

@@ -34,7 +34,7 @@ pub fn routes() -> OpenApiRouter<Web> {
 /// What happens, as it happens, as far as the viewer may know of it.
 ///
 /// `call.started` (both parties are connected; again when the call goes to another agent),
-/// `call.changed` (it is on hold, or no longer), `call.ended`; `session.started`, `session.role`, `session.ended`; `help.requested`,
+/// `call.changed` (it is on hold, or no longer, or its agent has left it), `call.ended`; `session.started`, `session.role`, `session.ended`; `help.requested`,
 /// `help.accepted`, `help.closed`, `help.cancelled` (by somebody, by the end of the call, or
 /// expired); `agent.on_call` (an agent on the viewer's watch list is on a call, once for each call;
 /// `call.ended` withdraws it), `agent.presence`. The data are the objects of the rows of the same

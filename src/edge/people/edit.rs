@@ -12,6 +12,9 @@ pub enum EditError {
     /// There is none of that name.
     #[error("there is no such organisation or person")]
     NotFound,
+    /// It was to be made, and is there already.
+    #[error("{0} is there already")]
+    Exists(String),
     /// `devices: expected …, found …`
     #[error("{}", Told(.0))]
     Wrong(#[from] Complaint),

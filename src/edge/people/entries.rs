@@ -145,6 +145,10 @@ pub(super) fn supervisor(mut table: Table, people: &mut People) -> Result<(), Co
         sip_user_is_free(&user_item, &user, people)?;
     }
 
+    let language = match table.take("language") {
+        Some(item) => Some(language(&item, &people.languages)?),
+        None => None,
+    };
     let organisation = organisation_of(&mut table, people)?;
     let default_country = match table.take("default_country") {
         Some(item) => Some(country(&item)?),
@@ -180,10 +184,7 @@ pub(super) fn supervisor(mut table: Table, people: &mut People) -> Result<(), Co
             Some(item) => permissions(&item)?,
             None => Permissions::default(),
         },
-        language: match table.take("language") {
-            Some(item) => Some(word(&item, "a language such as \"en\"")?),
-            None => None,
-        },
+        language,
         default_country,
     };
     if organisation.supervisors.insert(user, supervisor).is_some() {
@@ -359,6 +360,22 @@ fn country(item: &Item) -> Result<String, Complaint> {
     match is_country(text) {
         true => Ok(text.to_owned()),
         false => Err(item.expected(expected)),
+    }
+}
+
+/// One that is spoken: a sentence in any other would not be understood.
+fn language(item: &Item, spoken: &[String]) -> Result<String, Complaint> {
+    let expected = match spoken {
+        [] => "a language such as \"en\"".to_owned(),
+        spoken => format!(
+            "a language that there are prompts in ({})",
+            spoken.join(", ")
+        ),
+    };
+    let language = word(item, &expected)?;
+    match spoken.is_empty() || spoken.contains(&language) {
+        true => Ok(language),
+        false => Err(item.expected(&expected)),
     }
 }
 

@@ -211,6 +211,27 @@ fn what_cannot_be_applied_is_refused_with_line_and_expectation() {
 }
 
 #[test]
+fn a_supervisor_is_spoken_to_in_a_language_that_there_are_prompts_in() {
+    let knowing = |languages: &[&str]| People {
+        languages: languages.iter().map(ToString::to_string).collect(),
+        ..People::default()
+    };
+    let read = |people: People, text: &str| people.read("people.toml", text, &|_| None);
+    let klingon = EXAMPLE.replace("language = \"en\"", "language = \"tlh\"");
+
+    assert!(read(knowing(&["fi", "en"]), EXAMPLE).is_ok());
+    let complaint = read(knowing(&["fi", "en"]), &klingon).unwrap_err();
+    assert_eq!(
+        complaint.to_string(),
+        "people.toml:33: [[supervisor]] language: expected a language that there are prompts in (fi, en), found \"tlh\""
+    );
+    assert!(
+        read(knowing(&[]), &klingon).is_ok(),
+        "it is not known which there are"
+    );
+}
+
+#[test]
 fn no_complaint_and_no_debug_repeats_a_secret() {
     let complaint = read(&EXAMPLE.replace("4711", "47x11")).unwrap_err();
     assert!(!complaint.to_string().contains("47x11"));

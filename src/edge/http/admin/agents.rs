@@ -14,7 +14,7 @@ use crate::edge::http::Web;
 use crate::edge::http::admin::{
     self, ImportResult, MAX_LIST, SecretField, edit, given, put_status, text,
 };
-use crate::edge::http::asking::Segments;
+use crate::edge::http::asking::{IfNoneMatch, OnlyNew, Segments};
 use crate::edge::http::refusal::{Body, Refusal, RefusalBody, Whole};
 use crate::edge::http::refusals::OfAdministration;
 use crate::edge::http::viewer::AdministratorViewer;
@@ -141,6 +141,7 @@ pub async fn show(
     params(
         ("organisation" = String, Path, description = "its id"),
         ("extension" = String, Path, description = "the agent's"),
+        IfNoneMatch,
     ),
     request_body = AgentBody,
     responses(
@@ -148,6 +149,7 @@ pub async fn show(
         (status = 201, description = "made", body = AgentEntry),
         (status = 400, description = "a field that is wrong, by its name", body = RefusalBody),
         (status = 404, description = "no such organisation", body = RefusalBody),
+        (status = 412, description = "it is there already, and only a new one was wanted", body = RefusalBody),
         (status = 413, description = "too large", body = RefusalBody),
         OfAdministration,
     ),
@@ -156,11 +158,13 @@ pub async fn put(
     State(web): State<Web>,
     administrator: AdministratorViewer,
     Segments((id, extension)): Segments<(String, String)>,
+    only_new: OnlyNew,
     Body(body): Body<AgentBody>,
 ) -> Result<(StatusCode, Json<AgentEntry>), Refusal> {
     let ((was_there, entry), _) = edit(&web, &administrator, |people| {
         let organisation = people.organisations.get(&id);
         let was_there = organisation.is_some_and(|o| o.agents.contains_key(&extension));
+        only_new.allows(was_there, &extension)?;
         let fields = given([
             ("organisation", Some(text(&id))),
             ("extension", Some(text(&extension))),

@@ -80,14 +80,17 @@ pub struct Asked {
     ),
 )]
 pub async fn list(State(web): State<Web>, _: AdministratorViewer) -> Json<BanList> {
+    Json(BanList { bans: listed(&web) })
+}
+
+/// The locks that hold now. Shared by the API and the page.
+pub fn listed(web: &Web) -> Vec<Ban> {
     let now = clock::now();
     let sign_ins = web.sign_ins.locked(now).into_iter();
     let sign_ins = sign_ins.map(|(suspect, rest)| Ban::of(suspect, rest));
     let snapshot = web.live.snapshot();
     let pins = snapshot.locks.iter().filter(|lock| now < lock.until);
-    Json(BanList {
-        bans: sign_ins.chain(pins.map(Ban::of_pin)).collect(),
-    })
+    sign_ins.chain(pins.map(Ban::of_pin)).collect()
 }
 
 /// Lifts locks: with a user or an address alone, all of it that the list tells.

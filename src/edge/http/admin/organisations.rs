@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use crate::control::directory::AgentNotice;
 use crate::edge::http::Web;
 use crate::edge::http::admin::{self, edit, given, put_status, text};
-use crate::edge::http::asking::Segments;
+use crate::edge::http::asking::{IfNoneMatch, OnlyNew, Segments};
 use crate::edge::http::refusal::{Body, Refusal, RefusalBody};
 use crate::edge::http::refusals::OfAdministration;
 use crate::edge::http::viewer::AdministratorViewer;
@@ -125,13 +125,14 @@ pub async fn show(
     put,
     path = "/api/v1/admin/organisations/{organisation}",
     tag = "administration",
-    params(("organisation" = String, Path, description = "its id")),
+    params(("organisation" = String, Path, description = "its id"), IfNoneMatch),
     request_body = OrganisationBody,
     responses(
         (status = 200, description = "changed", body = OrganisationEntry),
         (status = 201, description = "made", body = OrganisationEntry),
         (status = 400, description = "a field that is wrong, by its name", body = RefusalBody),
         (status = 404, description = "not a name", body = RefusalBody),
+        (status = 412, description = "it is there already, and only a new one was wanted", body = RefusalBody),
         (status = 413, description = "too large", body = RefusalBody),
         OfAdministration,
     ),
@@ -140,10 +141,12 @@ pub async fn put(
     State(web): State<Web>,
     administrator: AdministratorViewer,
     Segments(id): Segments<String>,
+    only_new: OnlyNew,
     Body(body): Body<OrganisationBody>,
 ) -> Result<(StatusCode, Json<OrganisationEntry>), Refusal> {
     let ((was_there, entry), _) = edit(&web, &administrator, |people| {
         let was_there = people.organisations.contains_key(&id);
+        only_new.allows(was_there, &id)?;
         people.put_organisation(&id, body.table(&id))?;
         Ok((
             was_there,

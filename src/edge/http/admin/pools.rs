@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use crate::control::directory::AgentNotice;
 use crate::edge::http::Web;
 use crate::edge::http::admin::{self, edit, given, put_status, text};
-use crate::edge::http::asking::Segments;
+use crate::edge::http::asking::{IfNoneMatch, OnlyNew, Segments};
 use crate::edge::http::refusal::{Body, Refusal, RefusalBody};
 use crate::edge::http::refusals::OfAdministration;
 use crate::edge::http::viewer::AdministratorViewer;
@@ -130,6 +130,7 @@ pub async fn show(
     params(
         ("organisation" = String, Path, description = "its id"),
         ("pool" = String, Path, description = "its name"),
+        IfNoneMatch,
     ),
     request_body = PoolBody,
     responses(
@@ -137,6 +138,7 @@ pub async fn show(
         (status = 201, description = "made", body = PoolEntry),
         (status = 400, description = "a field that is wrong, by its name", body = RefusalBody),
         (status = 404, description = "no such organisation", body = RefusalBody),
+        (status = 412, description = "it is there already, and only a new one was wanted", body = RefusalBody),
         (status = 413, description = "too large", body = RefusalBody),
         OfAdministration,
     ),
@@ -145,11 +147,13 @@ pub async fn put(
     State(web): State<Web>,
     administrator: AdministratorViewer,
     Segments((id, name)): Segments<(String, String)>,
+    only_new: OnlyNew,
     Body(body): Body<PoolBody>,
 ) -> Result<(StatusCode, Json<PoolEntry>), Refusal> {
     let ((was_there, entry), _) = edit(&web, &administrator, |people| {
         let organisation = people.organisations.get(&id);
         let was_there = organisation.is_some_and(|o| o.pools.contains_key(&name));
+        only_new.allows(was_there, &name)?;
         let fields = given([
             ("organisation", Some(text(&id))),
             ("name", Some(text(&name))),

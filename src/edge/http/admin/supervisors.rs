@@ -10,7 +10,7 @@ use utoipa_axum::routes;
 
 use crate::edge::http::Web;
 use crate::edge::http::admin::{self, SecretField, edit, given, put_status, text};
-use crate::edge::http::asking::Segments;
+use crate::edge::http::asking::{IfNoneMatch, OnlyNew, Segments};
 use crate::edge::http::refusal::{Body, Refusal, RefusalBody};
 use crate::edge::http::refusals::OfAdministration;
 use crate::edge::http::viewer::AdministratorViewer;
@@ -161,6 +161,7 @@ pub async fn show(
     params(
         ("organisation" = String, Path, description = "its id"),
         ("user" = String, Path, description = "the supervisor's user name"),
+        IfNoneMatch,
     ),
     request_body = SupervisorBody,
     responses(
@@ -168,6 +169,7 @@ pub async fn show(
         (status = 201, description = "made", body = SupervisorEntry),
         (status = 400, description = "a field that is wrong, by its name", body = RefusalBody),
         (status = 404, description = "no such organisation", body = RefusalBody),
+        (status = 412, description = "it is there already, and only a new one was wanted", body = RefusalBody),
         (status = 413, description = "too large", body = RefusalBody),
         OfAdministration,
     ),
@@ -176,6 +178,7 @@ pub async fn put(
     State(web): State<Web>,
     administrator: AdministratorViewer,
     Segments((id, user)): Segments<(String, String)>,
+    only_new: OnlyNew,
     Body(body): Body<SupervisorBody>,
 ) -> Result<(StatusCode, Json<SupervisorEntry>), Refusal> {
     let wishes = SupervisorWishes {
@@ -186,6 +189,7 @@ pub async fn put(
     let ((was_there, entry), _) = edit(&web, &administrator, |people| {
         let organisation = people.organisations.get(&id);
         let was_there = organisation.is_some_and(|o| o.supervisors.contains_key(&user));
+        only_new.allows(was_there, &user)?;
         people.put_supervisor(&id, &user, body.table(&id, &user), wishes)?;
         let supervisor = &people.organisations[&id].supervisors[&user];
         Ok((was_there, SupervisorEntry::of(&id, &user, supervisor)))

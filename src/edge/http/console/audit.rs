@@ -11,7 +11,6 @@ use crate::edge::http::audit::{self, Asked};
 use crate::edge::http::console::agents::in_query;
 use crate::edge::http::console::answer::{self, Answer};
 use crate::edge::http::console::frame::{Frame, Place};
-use crate::edge::http::console::help::short_time;
 use crate::edge::http::console::reader::Reader;
 use crate::edge::http::refusal::Refusal;
 use crate::edge::http::time::rfc3339;
@@ -35,6 +34,8 @@ struct Page {
 }
 
 struct Entry {
+    /// The day and the time of it, with milliseconds, in UTC.
+    day: String,
     at: String,
     /// The same as RFC 3339.
     when: String,
@@ -151,9 +152,11 @@ fn entry(frame: &Frame, names: &crate::edge::http::console::reader::Names, row: 
     let (before, after) = (role(&row.role_before), role(&row.role_after));
     let outcome = named(frame, "audit.outcome", &row.outcome);
     let organisation = row.organisation.as_deref().unwrap_or_default();
+    let when = rfc3339(row.at_ms);
+    let (day, at) = when.split_once('T').unwrap_or((&when, ""));
     Entry {
-        at: short_time(&rfc3339(row.at_ms)),
-        when: rfc3339(row.at_ms),
+        day: day.to_owned(),
+        at: at.trim_end_matches('Z').to_owned(),
         actor: names.supervisor(organisation, &row.actor),
         action: named(frame, "audit.action", &row.action),
         detail: detail(frame, row.detail.as_deref().unwrap_or_default()),
@@ -178,6 +181,7 @@ fn entry(frame: &Frame, names: &crate::edge::http::console::reader::Names, row: 
             _ => "",
         },
         call: text(&row.call),
+        when,
     }
 }
 

@@ -7,8 +7,9 @@ use serde::Deserialize;
 
 use crate::edge::http::Web;
 use crate::edge::http::calls::Call;
+use crate::edge::http::console::acts::Act;
 use crate::edge::http::console::answer::{self, Answer};
-use crate::edge::http::console::cards::{Act, Sight, customer, state_name};
+use crate::edge::http::console::cards::{Sight, customer, state_name};
 use crate::edge::http::console::desk;
 use crate::edge::http::console::frame::{Frame, Place, clock_text, initials};
 use crate::edge::http::console::visitor::{Kind, Supervisor, Visitor};

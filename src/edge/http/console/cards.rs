@@ -4,10 +4,10 @@
 use axum::response::Response;
 
 use crate::control::input::Identity;
-use crate::control::settings::WhisperCaller;
 use crate::edge::http::Web;
 use crate::edge::http::agents::{Agent, Look};
 use crate::edge::http::calls::{self, Call, Direction, Filter};
+use crate::edge::http::console::acts::RoleButton;
 use crate::edge::http::console::answer;
 use crate::edge::http::console::frame::{Frame, Place, Reader, clock_text};
 use crate::edge::http::console::texts::Tongue;
@@ -38,16 +38,6 @@ pub struct Card {
     pub sure: Option<&'static str>,
 }
 
-pub struct RoleButton {
-    pub name: &'static str,
-    pub label: String,
-    pub icon: &'static str,
-    pub current: bool,
-    pub off: bool,
-    /// Releases the agent.
-    pub grave: bool,
-}
-
 /// A request for help that waits.
 pub struct Banner {
     pub id: String,
@@ -65,19 +55,6 @@ pub struct Note {
     pub customer: String,
     pub since: String,
     pub clock: String,
-}
-
-/// What a row or a request offers to do.
-pub struct Act {
-    pub name: &'static str,
-    pub label: &'static str,
-    pub icon: &'static str,
-    pub class: &'static str,
-    pub toggle: bool,
-    pub on: bool,
-    pub off: bool,
-    /// What is asked before it is done.
-    pub sure: Option<&'static str>,
 }
 
 /// What a supervisor may see at this moment.
@@ -154,105 +131,9 @@ impl<'a> Sight<'a> {
         entry.map_or(user, |entry| &entry.name).to_owned()
     }
 
-    /// Whether the viewer may whisper to the customer of a call.
-    pub fn whispers_to_caller(&self, call: &Call) -> bool {
-        self.viewer.entry.may.whisper_caller
-            && match self.web.settings.whisper_caller {
-                WhisperCaller::Always => true,
-                WhisperCaller::OnNet => call.caller_on_net,
-                WhisperCaller::Never => false,
-            }
-    }
-
     /// The viewer's own request, as an agent: somebody else helps.
     pub fn is_own(&self, request: &HelpRequest) -> bool {
         self.viewer.entry.agent_extension.as_deref() == Some(&*request.agent)
-    }
-
-    /// After a takeover the customer has nobody else.
-    fn sure_to_end(&self, session: &Session) -> Option<&'static str> {
-        let taken_over = session.state == SessionState::Takeover;
-        taken_over.then(|| self.t("monitoring.end_sure"))
-    }
-
-    /// What the viewer may do with a call.
-    pub fn acts(&self, call: &Call) -> Vec<Act> {
-        let may = self.viewer.entry.may;
-        let session = self.session(&call.id);
-        let is = |state| session.is_some_and(|session| session.state == state);
-        let listens = Act {
-            name: "listen",
-            label: self.t(if session.is_some() {
-                "action.stop"
-            } else {
-                "action.listen"
-            }),
-            icon: "listen",
-            class: "go",
-            toggle: true,
-            on: session.is_some(),
-            off: false,
-            sure: session.and_then(|session| self.sure_to_end(session)),
-        };
-        let role = |name, key: &str, icon, state| Act {
-            name,
-            label: self.t(key),
-            icon,
-            class: "",
-            toggle: true,
-            on: is(state),
-            off: match session {
-                Some(session) => !offers(session, state),
-                None => !may.monitor,
-            },
-            sure: None,
-        };
-        let all = [
-            (may.monitor, listens),
-            (
-                may.coach,
-                role("coach", "action.coach", "whisper", SessionState::Coach),
-            ),
-            (
-                self.whispers_to_caller(call),
-                role(
-                    "whisper_caller",
-                    "action.whisper_caller",
-                    "caller",
-                    SessionState::WhisperCaller,
-                ),
-            ),
-            (
-                may.barge,
-                role("barge", "action.barge", "join", SessionState::Barge),
-            ),
-            (
-                may.takeover,
-                role(
-                    "takeover",
-                    "action.takeover",
-                    "takeover",
-                    SessionState::Takeover,
-                ),
-            ),
-            (
-                may.hang_up,
-                Act {
-                    name: "hangup",
-                    label: self.t("action.hangup"),
-                    icon: "hangup",
-                    class: "danger",
-                    toggle: false,
-                    on: false,
-                    off: false,
-                    sure: None,
-                },
-            ),
-        ];
-        all.into_iter()
-            .filter(|(may, _)| *may)
-            .map(|(_, act)| act)
-            .collect()
     }
 
     pub fn frame(&self, place: Place) -> Frame {
@@ -334,37 +215,6 @@ impl<'a> Sight<'a> {
         }
     }
 
-    fn role_buttons(&self, session: &Session, call: Option<&Call>, agent: &str) -> Vec<RoleButton> {
-        let may = self.viewer.entry.may;
-        let all = [
-            (SessionState::Monitor, may.monitor),
-            (SessionState::Coach, may.coach),
-            (
-                SessionState::WhisperCaller,
-                session.state == SessionState::WhisperCaller
-                    || call.is_some_and(|call| self.whispers_to_caller(call)),
-            ),
-            (SessionState::Barge, may.barge),
-            (SessionState::Takeover, may.takeover),
-        ];
-        let permitted = all.into_iter().filter(|(_, may)| *may);
-        permitted
-            .map(|(state, _)| {
-                let name = state_name(state);
-                RoleButton {
-                    name,
-                    label: self
-                        .tongue
-                        .fill(&format!("monitoring.{name}"), &[("agent", agent)]),
-                    icon: icon_of(state),
-                    current: session.state == state,
-                    off: !offers(session, state),
-                    grave: state == SessionState::Takeover,
-                }
-            })
-            .collect()
-    }
-
     fn banner(&self, request: &HelpRequest) -> Banner {
         let call = self.call(&request.call);
         let mut detail = request.reason.clone();
@@ -405,21 +255,6 @@ impl<'a> Sight<'a> {
     }
 }
 
-/// Whether a session can be brought into a role now: in the row and in the card alike.
-fn offers(session: &Session, role: SessionState) -> bool {
-    let speaks = role != SessionState::Monitor;
-    match session.state {
-        SessionState::Ringing
-        | SessionState::Confirming
-        | SessionState::Takeover
-        | SessionState::Ended => false,
-        SessionState::Monitor
-        | SessionState::Coach
-        | SessionState::WhisperCaller
-        | SessionState::Barge => session.coaching_enabled || !speaks,
-    }
-}
-
 /// Whom the agent talks to: the contact's name, else the number.
 pub fn customer(call: &Call) -> String {
     let number = match call.direction {
@@ -449,7 +284,7 @@ pub fn state_name(state: SessionState) -> &'static str {
     }
 }
 
-fn icon_of(state: SessionState) -> &'static str {
+pub fn icon_of(state: SessionState) -> &'static str {
     match state {
         SessionState::Ringing | SessionState::Confirming => "phone",
         SessionState::Monitor | SessionState::Ended => "listen",

@@ -176,6 +176,11 @@ impl Frame {
         self.reader.name()
     }
 
+    /// Whether anybody is signed in.
+    pub fn is_somebodys(&self) -> bool {
+        self.reader != Reader::Nobody
+    }
+
     pub fn supervises(&self) -> bool {
         self.reader == Reader::Supervisor
     }
@@ -245,10 +250,11 @@ impl Frame {
             .collect()
     }
 
-    /// What an agent may hear of a supervisor who joins: value and words.
-    pub fn notices(&self) -> [(&'static str, &'static str); 3] {
+    /// What an agent may hear of a supervisor who joins: value and words. `otherwise` is the key of
+    /// what holds where nothing is said.
+    pub fn notices(&self, otherwise: &str) -> [(&'static str, &'static str); 3] {
         [
-            ("", self.t("people.notice_default")),
+            ("", self.t(otherwise)),
             ("tone", self.t("people.notice_tone")),
             ("silent", self.t("people.notice_silent")),
         ]

@@ -4,8 +4,9 @@ use askama::Template;
 use axum::extract::State;
 
 use crate::edge::http::Web;
+use crate::edge::http::console::acts::Act;
 use crate::edge::http::console::answer::{self, Answer};
-use crate::edge::http::console::cards::{Act, Sight, customer, since};
+use crate::edge::http::console::cards::{Sight, customer, since};
 use crate::edge::http::console::frame::{Frame, Place, initials};
 use crate::edge::http::console::texts::Tongue;
 use crate::edge::http::console::visitor::Supervisor;

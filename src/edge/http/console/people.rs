@@ -5,10 +5,13 @@ use axum::extract::State;
 
 use crate::control::directory::{AgentNotice, Permissions};
 use crate::edge::http::Web;
+use crate::edge::http::admin::locks::{self, Ban, BanKind};
 use crate::edge::http::console::agents::in_query;
 use crate::edge::http::console::answer::{self, Answer};
 use crate::edge::http::console::frame::{Frame, Place, initials};
+use crate::edge::http::console::help::short_time;
 use crate::edge::http::console::reader::administrator;
+use crate::edge::http::console::texts::Tongue;
 use crate::edge::http::console::visitor::Administrator;
 use crate::edge::people::{Organisation, Supervisor};
 
@@ -17,6 +20,20 @@ use crate::edge::people::{Organisation, Supervisor};
 struct Page {
     frame: Frame,
     organisations: Vec<Org>,
+    /// Languages that supervisors may be spoken to in: code and name.
+    languages: Vec<(String, String)>,
+    locks: Vec<LockRow>,
+}
+
+/// Who may not sign in, or use their PIN, for a while.
+struct LockRow {
+    who: String,
+    what: &'static str,
+    from: String,
+    until: String,
+    at: String,
+    /// What the API calls it.
+    query: String,
 }
 
 struct Org {
@@ -28,12 +45,18 @@ struct Org {
     supervision: bool,
     help_keys: bool,
     notice: &'static str,
-    pool_names: Vec<(String, String)>,
+    pools: Vec<PoolRow>,
     agents: Vec<AgentRow>,
     supervisors: Vec<SupervisorRow>,
     /// People who are yet to be.
     blank_agent: AgentRow,
     blank_supervisor: SupervisorRow,
+}
+
+struct PoolRow {
+    name: String,
+    path: String,
+    notice: &'static str,
 }
 
 struct AgentRow {
@@ -71,14 +94,19 @@ pub async fn show(
     let people = people.map_err(|error| answer::refused(error.into()))?;
     let organisations = people.organisations.iter();
     let organisations = organisations.map(|(id, organisation)| org(&frame, id, organisation));
+    let languages = web.languages.iter();
+    let languages = languages.map(|code| (code.clone(), called(code))).collect();
+    let locks = locks::listed(&web);
     Ok(answer::page(&Page {
         organisations: organisations.collect(),
+        languages,
+        locks: locks.into_iter().map(|ban| lock(&frame, ban)).collect(),
         frame,
     }))
 }
 
 fn org(frame: &Frame, id: &str, organisation: &Organisation) -> Org {
-    let pools: Vec<&str> = organisation.pools.keys().map(String::as_str).collect();
+    let pools = organisation.pools.iter();
     let agents = organisation.agents.iter();
     let supervisors = organisation.supervisors.iter();
     Org {
@@ -89,6 +117,13 @@ fn org(frame: &Frame, id: &str, organisation: &Organisation) -> Org {
         supervision: organisation.supervision,
         help_keys: organisation.help_keys,
         notice: notice(organisation.agent_notice),
+        pools: pools
+            .map(|(name, pool)| PoolRow {
+                name: name.clone(),
+                path: in_query(name),
+                notice: notice(pool.agent_notice),
+            })
+            .collect(),
         agents: agents
             .map(|(extension, agent)| AgentRow {
                 extension: extension.clone(),
@@ -125,10 +160,40 @@ fn org(frame: &Frame, id: &str, organisation: &Organisation) -> Org {
             language: String::new(),
             may: permissions(frame, Permissions::default()),
         },
-        pool_names: pools
-            .iter()
-            .map(|pool| ((*pool).to_owned(), in_query(pool)))
-            .collect(),
+    }
+}
+
+/// What its speakers call a language, where that is known.
+fn called(code: &str) -> String {
+    Tongue::from_code(code)
+        .map_or(code, |tongue| tongue.name())
+        .to_owned()
+}
+
+fn lock(frame: &Frame, ban: Ban) -> LockRow {
+    let named = [
+        ("user", &ban.user),
+        ("address", &ban.address),
+        ("organisation", &ban.organisation),
+        ("trunk", &ban.trunk),
+    ];
+    let pairs = named
+        .into_iter()
+        .filter_map(|(name, value)| Some(format!("{name}={}", in_query(value.as_deref()?))));
+    LockRow {
+        query: pairs.collect::<Vec<_>>().join("&"),
+        who: match (&ban.organisation, &ban.user) {
+            (Some(organisation), Some(user)) => format!("{organisation}/{user}"),
+            (None, Some(user)) => user.clone(),
+            (_, None) => frame.t("people.lock_anybody").to_owned(),
+        },
+        what: match ban.kind {
+            BanKind::SignIn => frame.t("people.lock_password"),
+            BanKind::Pin => frame.t("people.pin"),
+        },
+        from: ban.address.or(ban.trunk).unwrap_or_default(),
+        at: short_time(&ban.until),
+        until: ban.until,
     }
 }
 

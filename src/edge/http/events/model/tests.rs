@@ -283,6 +283,7 @@ fn call(agent: &str) -> CallView {
         caller_on_net: false,
         supervisable: true,
         agent_ringing: false,
+        agent_on_call: true,
     }
 }
 
