@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use crate::control::collector::Entry;
 use crate::control::order::Order;
-use crate::control::refusal::ErrorCode;
 use crate::control::role::{Ear, Supervision};
 use crate::control::settings::Codes;
 
@@ -65,20 +64,6 @@ pub fn choice(codes: &Codes, entry: &Entry) -> Choice {
             Some(order @ (Order::Role(_) | Order::HangUp)) => Choice::OutsideSession(order),
             None => Choice::Unknown,
         },
-    }
-}
-
-impl Choice {
-    /// The refusal of a choice that leads nowhere in the menu.
-    pub fn refusal(&self) -> Option<ErrorCode> {
-        match self {
-            Choice::OutsideSession(_) | Choice::Unknown => Some(ErrorCode::UnknownCommand),
-            Choice::Again
-            | Choice::Extension(_)
-            | Choice::AcceptHelp
-            | Choice::Next
-            | Choice::Status => None,
-        }
     }
 }
 
@@ -160,7 +145,6 @@ mod tests {
             let choice = in_menu(&key.to_string());
 
             assert!(matches!(choice, Choice::OutsideSession(_)), "{key}");
-            assert_eq!(choice.refusal(), Some(ErrorCode::UnknownCommand));
         }
         assert!(in_menu("2") == Choice::AcceptHelp);
         assert!(in_menu("3") == Choice::Next);

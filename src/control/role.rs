@@ -67,17 +67,6 @@ impl Supervision {
             Supervision::TakenOver => "takeover",
         }
     }
-
-    pub fn from_name(name: &str) -> Option<Self> {
-        Some(match name {
-            "monitor" => Supervision::Monitoring,
-            "coach" => Supervision::Coaching(Ear::Pupil),
-            "whisper_caller" => Supervision::Coaching(Ear::User),
-            "barge" => Supervision::Barged,
-            "takeover" => Supervision::TakenOver,
-            _ => return None,
-        })
-    }
 }
 
 #[cfg(test)]
@@ -111,22 +100,6 @@ mod tests {
                     "{listener:?} hears {speaker:?}"
                 );
             }
-        }
-    }
-
-    #[test]
-    fn names_of_supervision_read_back() {
-        for supervision in [
-            Supervision::Monitoring,
-            Supervision::Coaching(Ear::Pupil),
-            Supervision::Coaching(Ear::User),
-            Supervision::Barged,
-            Supervision::TakenOver,
-        ] {
-            assert_eq!(
-                Supervision::from_name(supervision.name()),
-                Some(supervision)
-            );
         }
     }
 }

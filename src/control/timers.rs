@@ -58,10 +58,6 @@ impl Timers {
         }
     }
 
-    pub fn is_set(&self, owner: Owner, timer: Timer) -> bool {
-        self.set.contains_key(&(owner, timer))
-    }
-
     /// Drops every deadline of an owner that is gone.
     pub fn forget(&mut self, owner: Owner) {
         let timers: Vec<Timer> = self

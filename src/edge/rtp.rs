@@ -212,7 +212,6 @@ impl MediaPlane {
             let id = ShardId(index);
             let shard = Shard::new(
                 ShardConfig {
-                    id,
                     seed: config.seed.wrapping_add(u64::from(index) << 48),
                     wall_clock: Some((now, ntp(utc_ms))),
                 },

@@ -40,11 +40,6 @@ impl KeyClamp {
         self.detector.set_profile(profile);
     }
 
-    /// Whether a key is down.
-    pub fn is_key_present(&self) -> bool {
-        self.detector.is_key_present()
-    }
-
     /// Takes a frame as it was decoded, and leaves in its place the one that may be mixed: what was
     /// heard [`DELAY`] ago, without keys. Yields what became of the keys in the frame taken.
     pub fn push(&mut self, frame: &mut [i16; FRAME]) -> ToneEvents {

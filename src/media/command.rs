@@ -93,10 +93,6 @@ pub enum Command {
         leg: LegId,
         after: [Option<Duration>; 2],
     },
-    /// The shard gives up the leg by value, socket included; answered by `Detached`.
-    Detach {
-        leg: LegId,
-    },
     /// The leg closes; answered by `Closed`.
     Close {
         leg: LegId,

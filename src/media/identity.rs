@@ -77,10 +77,6 @@ impl Identity {
         self.octets
     }
 
-    pub fn last_sent(&self) -> Option<Instant> {
-        self.last
-    }
-
     pub fn clock_hz(&self) -> u32 {
         self.clock_hz
     }

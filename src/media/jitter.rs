@@ -103,11 +103,6 @@ impl JitterBuffer {
         self.counts
     }
 
-    /// The delay aimed at, on top of the fastest packet's.
-    pub fn target(&self) -> Duration {
-        Duration::from_micros(self.lateness.target_us().max(0) as u64)
-    }
-
     pub fn insert(&mut self, now: Instant, header: Header, payload: &[u8]) {
         if payload.is_empty() || payload.len() > self.codec.max_payload() {
             self.counts.dropped += 1;

@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::id::{BridgeId, LegId, ShardId};
+use crate::id::{BridgeId, LegId};
 use crate::media::bridge::{Bridge, Context};
 use crate::media::command::Event;
 use crate::media::dtmf::DigitSource;
@@ -37,7 +37,6 @@ pub use crate::media::outbox::{Channel, Outbox, PortSlot, Transmit};
 /// What a shard is told at its start.
 #[derive(Clone, Copy, Debug)]
 pub struct ShardConfig {
-    pub id: ShardId,
     /// Where SSRCs and the first sequence numbers and timestamps come from.
     pub seed: u64,
     /// What the wall clock said at some instant, as 32.32 seconds of NTP; for sender reports.
@@ -64,7 +63,6 @@ pub struct ShardStats {
 }
 
 pub struct Shard {
-    config: ShardConfig,
     prompts: Arc<PromptLibrary>,
     wall_clock: Option<WallClock>,
     random: Random,
@@ -103,7 +101,6 @@ impl Shard {
     pub fn new(config: ShardConfig, prompts: Arc<PromptLibrary>) -> Self {
         Resampler::prepare();
         Self {
-            config,
             prompts,
             wall_clock: config.wall_clock.map(|(at, ntp)| WallClock { at, ntp }),
             random: Random(config.seed),
@@ -121,10 +118,6 @@ impl Shard {
             },
             closed: VecDeque::new(),
         }
-    }
-
-    pub fn id(&self) -> ShardId {
-        self.config.id
     }
 
     /// Takes in a leg whose port the edge has bound. The slot is its own until `poll_closed` names

@@ -118,7 +118,6 @@ impl World {
         let shards = (0..shard_count)
             .map(|index| {
                 let config = ShardConfig {
-                    id: ShardId(index),
                     seed: seed ^ (u64::from(index) << 32),
                     wall_clock: None,
                 };

@@ -176,7 +176,6 @@ impl House {
             | Command::ListenForKeys { .. }
             | Command::PressKey { .. }
             | Command::WatchMedia { .. }
-            | Command::Detach { .. }
             | Command::ArmSeatFault { .. } => return None,
         })
     }

@@ -27,7 +27,6 @@ pub fn describe(output: &Output) -> Option<String> {
                 Command::Convene { .. }
                 | Command::Dissolve { .. }
                 | Command::ListenForKeys { .. }
-                | Command::Detach { .. }
                 | Command::ArmSeatFault { .. } => "supervision",
             }
             .into(),

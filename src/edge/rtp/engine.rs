@@ -1,6 +1,6 @@
 //! The engine that moves a thread's datagrams: io_uring where the kernel has it, else epoll.
 //!
-//! io_uring is about a fifth cheaper and often forbidden, in containers above all; so it is tried
+//! io_uring is cheaper and often forbidden, in containers above all; so it is tried
 //! and not assumed. A ring that dies later on gives its sockets to epoll, and the calls go on.
 
 use std::fmt;

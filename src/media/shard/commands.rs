@@ -14,11 +14,10 @@ use crate::media::wheel::Turned;
 use crate::wire::rtcp::Staying;
 
 impl Shard {
-    /// Carries out a command. `Open` and `Detach` concern sockets and are calls of their own.
+    /// Carries out a command. `Open` concerns sockets and is a call of its own.
     pub fn handle_command(&mut self, now: Instant, command: Command) {
         match command {
             Command::Open { leg } => self.out.events.push_back(Event::OpenFailed { leg }),
-            Command::Detach { .. } => {}
             Command::Configure { leg, media } => {
                 let Some(slot) = self.legs.find(leg) else {
                     return;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::id::{BridgeId, Generation, Language, LegId, PlayId, ShardId};
+use crate::id::{BridgeId, Generation, Language, LegId, PlayId};
 use crate::media::codec::Codec;
 use crate::media::codec::decode::Decoder;
 use crate::media::codec::encode::Encoder;
@@ -125,7 +125,6 @@ pub struct Received {
 impl World {
     pub fn empty() -> Self {
         let config = ShardConfig {
-            id: ShardId(0),
             seed: 1,
             wall_clock: None,
         };
