@@ -231,6 +231,19 @@ fn a_password_is_read_from_standard_input_where_that_is_no_terminal() {
 }
 
 #[test]
+fn an_audit_that_is_not_there_is_not_an_empty_one() {
+    let node = Node::new();
+    node.configure("");
+
+    for command in ["verify", "export"] {
+        let missing = node.run(&["audit", command], "");
+
+        assert_eq!(missing.status.code(), Some(1), "{command}");
+        assert!(text(&missing.stderr).contains("there is no database"));
+    }
+}
+
+#[test]
 fn the_audit_is_exported_and_its_first_altered_row_named() {
     let node = Node::new();
     node.configure("");

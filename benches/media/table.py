@@ -68,11 +68,17 @@ def peers(engines):
     return lines
 
 
+def cores(it):
+    """What service and phones used of their cores."""
+    phones = it.get("phones_core_share")
+    return f"{100 * it['core_share']:.0f}" + (f", {100 * phones:.0f} %" if phones else " %")
+
+
 def growth(engines):
     """How cost grows with the calls."""
     head = ["calls", "coached"]
     for name in engines:
-        head += [f"{name}: ns a packet", "× floor", "core, phones'", "delay p50 / p99 ms"]
+        head += [f"{name}: ns a packet", "× floor", "core", "delay p50 / p99 ms"]
     lines = ["| " + " | ".join(head) + " |", "| ---: |" + " ---: |" * (len(head) - 1)]
     kinds = sorted(
         {(it["calls"], it["supervised"]) for engine in engines.values() for it in engine["rows"]}
@@ -88,7 +94,7 @@ def growth(engines):
             cells += [
                 f"{it['ns_per_packet']:.0f}" + ("" if it["clean"] else " *"),
                 f"{it['times_floor']:.2f}",
-                f"{100 * it['core_share']:.0f}, {100 * it['phones_core_share']:.0f} %",
+                cores(it),
                 f"{delay['p50_ms']:.1f} / {delay['p99_ms']:.1f}" if delay else "–",
             ]
         lines.append("| " + " | ".join(cells) + " |")

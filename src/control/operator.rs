@@ -318,20 +318,39 @@ impl Switchboard {
             }
             None => {
                 let reply = self.why_not_ended(who, session);
+                if let (Reply::Refused(code), Some(entry), Some(view)) =
+                    (&reply, self.entry_of(who), self.session_view(session))
+                {
+                    audit(
+                        Some(entry.organisation),
+                        entry.user,
+                        who.source,
+                        "end_session",
+                    )
+                    .call(Some(view.call))
+                    .session(Some(session))
+                    .detail(Some(view.supervisor))
+                    .outcome(Outcome::Refused)
+                    .code(*code)
+                    .record(self);
+                    self.notify_refused(*code);
+                }
                 self.reply(request, reply);
             }
         }
     }
 
-    /// An administrator ends somebody else's session, which is told beside its end.
+    /// Who asked for the end of a session, and by what, is told beside its end.
     fn note_ending(&mut self, who: &Operator, session: SessionId) {
-        let OperatorIdentity::Administrator(name) = &who.identity else {
+        let (OperatorIdentity::Administrator(name) | OperatorIdentity::Supervisor(name)) =
+            &who.identity
+        else {
             return;
         };
         let Some(view) = self.session_view(session) else {
             return;
         };
-        let organisation = Some(view.organisation);
+        let organisation = Some(view.organisation.clone());
         audit(organisation, name.clone(), who.source, "end_session")
             .call(Some(view.call))
             .session(Some(session))

@@ -6,7 +6,7 @@ use crate::control::call::Side;
 use crate::control::harness::stage::{MIA, ONA, Stage};
 use crate::control::help::EXPIRY;
 use crate::control::input::{Ask, OperatorIdentity, Reply};
-use crate::control::record::HelpState;
+use crate::control::record::{HelpState, Outcome};
 use crate::control::refusal::ErrorCode;
 use crate::control::role::Supervision;
 use crate::control::snapshot::SessionState;
@@ -184,6 +184,13 @@ fn a_session_is_ended_by_its_owner_or_an_administrator_and_the_call_goes_on() {
 
         assert!(stage.was_hung_up(mia));
         stage.assert_untouched(call);
+        let asked: Vec<Outcome> = stage
+            .audit()
+            .iter()
+            .filter(|row| row.action == "end_session")
+            .map(|row| row.outcome)
+            .collect();
+        assert_eq!(asked, [Outcome::Refused, Outcome::Done]);
     }
 }
 

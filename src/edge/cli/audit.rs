@@ -2,11 +2,25 @@
 
 use std::io::Write;
 
+use anyhow::ensure;
+
 use crate::edge::cli::{ExportFormat, open};
-use crate::edge::config::Config;
+use crate::edge::config::{Config, DatabaseUrl};
 use crate::edge::store::Store;
 use crate::edge::store::audit::export::{Export, Form};
 use crate::edge::store::audit::{Selection, Verdict};
+
+/// Opens the database that there is: an audit that is not found is not an empty one.
+async fn open_kept(config: &Config) -> anyhow::Result<Store> {
+    if let DatabaseUrl::Sqlite(path) = &config.database {
+        ensure!(
+            path.is_file(),
+            "{}: there is no database; is this the folder and the configuration of the service?",
+            path.display()
+        );
+    }
+    open(config).await
+}
 
 /// Prints the chosen rows, a page of them in memory at a time.
 pub async fn export(
@@ -15,7 +29,7 @@ pub async fn export(
     selection: Selection,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let store = open(config).await?;
+    let store = open_kept(config).await?;
     let form = match format {
         ExportFormat::Csv => Form::Csv,
         ExportFormat::Json => Form::Json,
@@ -40,7 +54,7 @@ async fn print(
 
 /// Checks the chain; whether it is whole.
 pub async fn verify(config: &Config, out: &mut impl Write) -> anyhow::Result<bool> {
-    let store = open(config).await?;
+    let store = open_kept(config).await?;
     let verdict = store.verify_audit().await;
     store.close().await;
     match verdict? {
