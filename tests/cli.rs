@@ -307,10 +307,11 @@ fn a_file_that_is_no_database_is_named() {
 fn results_and_logs_go_different_ways() {
     let node = Node::new();
     node.configure("");
+    node.write_audit(1);
 
     let verified = node.run(&["--log", "trace", "audit", "verify"], "");
 
-    assert_eq!(text(&verified.stdout), "intact: 0 rows\n");
+    assert_eq!(text(&verified.stdout), "intact: 1 rows\n");
     assert!(!verified.stderr.is_empty());
     let odd = node.run(&["--log", "sottovoce=loud", "audit", "verify"], "");
     assert_eq!(odd.status.code(), Some(1));

@@ -55,10 +55,13 @@ pub async fn stay(
     loop {
         tokio::select! {
             _ = signals.next() => break,
-            again = next_call(&call, &customer, &mut agent) => match again {
-                Ok(again) => call = again,
-                Err(error) => debug!(%error, "the demo's customer could not call again"),
-            },
+            () = is_over(&call) => {}
+        }
+        // A call that has begun comes to stand before it is hung up, or its phones would be gone
+        // when the service says goodbye to them.
+        match stage::converse(&customer, &mut agent, stage::AGENT).await {
+            Ok(again) => call = again,
+            Err(error) => debug!(%error, "the demo's customer could not call again"),
         }
     }
     answering.abort();
@@ -68,14 +71,10 @@ pub async fn stay(
     Ok(())
 }
 
-async fn next_call(
-    call: &Conversation,
-    customer: &Phone,
-    agent: &mut Phone,
-) -> anyhow::Result<Conversation> {
+/// The call has ended, and the customer is about to call again.
+async fn is_over(call: &Conversation) {
     call.customer.ended().await;
     tokio::time::sleep(BETWEEN_CALLS).await;
-    stage::converse(customer, agent, stage::AGENT).await
 }
 
 fn explain(service: &Service) {

@@ -64,6 +64,9 @@ pub async fn sessions_and_their_roles_are_added_up(database: Database) {
             ("monitor", 2, NOW - 5 * DAY)
         ]
     );
+    let coached = by_role[1].roles;
+    assert_eq!(coached.coach_ms, by_role[1].duration_ms);
+    assert_eq!(coached.barge_ms + coached.monitor_ms, 0);
 
     let period = Period {
         from_ms: Some(2 * DAY),

@@ -57,6 +57,22 @@ pub struct RoleTime {
     pub takeover_ms: i64,
 }
 
+impl RoleTime {
+    /// All the time in the role of this name.
+    fn in_one(role: Option<&str>, ms: i64) -> Self {
+        let mut time = Self::default();
+        match role {
+            Some("monitor") => time.monitor_ms = ms,
+            Some("coach") => time.coach_ms = ms,
+            Some("whisper_caller") => time.whisper_caller_ms = ms,
+            Some("barge") => time.barge_ms = ms,
+            Some("takeover") => time.takeover_ms = ms,
+            _ => {}
+        }
+        time
+    }
+}
+
 /// Requests for help, and how long they waited for a supervisor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromRow)]
 pub struct HelpTime {
@@ -179,7 +195,12 @@ impl Store {
             By::Supervisor | By::Agent | By::Pool => SESSIONS,
         };
         for row in keyed::<Sessions>(&mut tx, sql, by, period, sight, now_ms).await? {
+            let roles = match by {
+                By::Role => RoleTime::in_one(row.about.as_deref(), row.figures.duration_ms),
+                By::Supervisor | By::Agent | By::Pool => RoleTime::default(),
+            };
             let line = line(&mut lines, row.organisation, row.about);
+            line.roles = roles;
             line.sessions = row.figures.sessions;
             line.duration_ms = row.figures.duration_ms;
             line.longest_ms = row.figures.longest_ms;
