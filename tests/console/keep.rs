@@ -15,6 +15,9 @@ struct Demo {
     lines: Lines<BufReader<ChildStdout>>,
 }
 
+/// A demo measures what its phones hear: two at once would measure each other's load.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 impl Demo {
     fn start(folder: &Folder) -> Self {
         let mut child = Command::new(exe())
@@ -66,6 +69,7 @@ impl Drop for Demo {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_newcomer_signs_in_as_printed_and_works_the_call_from_the_page() {
+    let _alone = ALONE.lock().await;
     let folder = Folder::new("console-keep");
     let mut demo = Demo::start(&folder);
     let address = demo.printed("1. Open");
@@ -102,6 +106,7 @@ async fn a_newcomer_signs_in_as_printed_and_works_the_call_from_the_page() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_demo_that_is_told_to_end_takes_its_service_along() {
+    let _alone = ALONE.lock().await;
     for (told_at, signal, well) in [
         // The service has just begun, and the roles are being measured.
         ("service ready", Signal::TERM, false),
