@@ -301,7 +301,7 @@ impl Switchboard {
             .get(&session)
             .is_some_and(|callback| mine(&callback.owner.0, Some(&callback.owner.1)));
         if ringing {
-            self.note_ending(who, session);
+            self.note_ending(who, session, None);
             self.cancel_callback(now, session);
             return self.reply(request, Reply::Done);
         }
@@ -312,36 +312,22 @@ impl Switchboard {
         });
         match leg {
             Some(leg) => {
-                self.note_ending(who, session);
+                self.note_ending(who, session, None);
                 self.hang_up_supervisor(now, leg, "ended_by_operator");
                 self.reply(request, Reply::Done);
             }
             None => {
                 let reply = self.why_not_ended(who, session);
-                if let (Reply::Refused(code), Some(entry), Some(view)) =
-                    (&reply, self.entry_of(who), self.session_view(session))
-                {
-                    audit(
-                        Some(entry.organisation),
-                        entry.user,
-                        who.source,
-                        "end_session",
-                    )
-                    .call(Some(view.call))
-                    .session(Some(session))
-                    .detail(Some(view.supervisor))
-                    .outcome(Outcome::Refused)
-                    .code(*code)
-                    .record(self);
-                    self.notify_refused(*code);
+                if let Reply::Refused(code) = reply {
+                    self.note_ending(who, session, Some(code));
                 }
                 self.reply(request, reply);
             }
         }
     }
 
-    /// Who asked for the end of a session, and by what, is told beside its end.
-    fn note_ending(&mut self, who: &Operator, session: SessionId) {
+    /// Who asked for the end of a session, and by what, is told beside its end; or who was refused it.
+    fn note_ending(&mut self, who: &Operator, session: SessionId, refused: Option<ErrorCode>) {
         let (OperatorIdentity::Administrator(name) | OperatorIdentity::Supervisor(name)) =
             &who.identity
         else {
@@ -350,13 +336,20 @@ impl Switchboard {
         let Some(view) = self.session_view(session) else {
             return;
         };
-        let organisation = Some(view.organisation.clone());
-        audit(organisation, name.clone(), who.source, "end_session")
+        let organisation = Some(view.organisation);
+        let draft = audit(organisation, name.clone(), who.source, "end_session")
             .call(Some(view.call))
             .session(Some(session))
-            .detail(Some(view.supervisor))
-            .outcome(Outcome::Done)
-            .record(self);
+            .detail(Some(view.supervisor));
+        match refused {
+            None => {
+                draft.outcome(Outcome::Done).record(self);
+            }
+            Some(code) => {
+                draft.outcome(Outcome::Refused).code(code).record(self);
+                self.notify_refused(code);
+            }
+        }
     }
 
     fn why_not_ended(&self, who: &Operator, session: SessionId) -> Reply {
