@@ -80,20 +80,28 @@ impl Switchboard {
                 self.fail_join(now, leg, code);
                 continue;
             };
-            if stays {
-                // Who barged has the customer to themselves now.
-                if session.supervision == Supervision::Barged {
-                    self.say(leg, &[Sentence::Now(Supervision::TakenOver)]);
-                }
-            } else if !session.told_ended {
+            if !stays && !session.told_ended {
                 session.told_ended = true;
                 session.confirming.clear();
                 self.say(leg, &[Sentence::CallEnded]);
             }
         }
         match stays {
-            true => AfterLeaving::Stays,
+            true => {
+                self.keep_company(call);
+                AfterLeaving::Stays
+            }
             false => AfterLeaving::Ends,
+        }
+    }
+
+    /// Who barged has the customer to themselves now.
+    pub(in crate::control) fn keep_company(&mut self, call: CallId) {
+        for leg in self.supervisors_of(call) {
+            let session = self.session(leg);
+            if session.is_some_and(|session| session.supervision == Supervision::Barged) {
+                self.say(leg, &[Sentence::Now(Supervision::TakenOver)]);
+            }
         }
     }
 

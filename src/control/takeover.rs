@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use crate::control::call::Call;
+use crate::control::call::{Call, CallState};
 use crate::control::order::Order;
 use crate::control::policy;
 use crate::control::record::Outcome;
@@ -19,13 +19,17 @@ use crate::control::switchboard::{Switchboard, reason};
 use crate::id::{CallId, LegId};
 
 impl Switchboard {
-    /// The customer has heard the supervisor for long enough: the agent is released.
+    /// The customer has heard the supervisor for long enough: the agent is released, and nobody is
+    /// rung any more to take the agent's place.
     pub(in crate::control) fn overlap_over(&mut self, now: Instant, leg: LegId) {
-        let pupil = self
+        let taken_over = self
             .session(leg)
-            .filter(|session| session.supervision == Supervision::TakenOver)
-            .and_then(|session| self.calls.get(&session.call))
-            .and_then(|call| call.pupil.leg);
+            .filter(|session| session.supervision == Supervision::TakenOver);
+        let Some(call) = taken_over.map(|session| session.call) else {
+            return;
+        };
+        self.fail_transfer(now, call, 487);
+        let pupil = self.calls.get(&call).and_then(|call| call.pupil.leg);
         if let Some(pupil) = pupil {
             self.end_leg(now, pupil, 480, Some(reason(200, "Call taken over")));
         }
@@ -49,7 +53,8 @@ impl Switchboard {
             })
     }
 
-    /// After a supervisor has left: a User whom nobody is talking to any more is hung up.
+    /// After a supervisor has left: a User whom nobody is talking to any more is hung up, unless a
+    /// transfer is looking for somebody.
     pub(in crate::control) fn end_if_deserted(&mut self, now: Instant, id: CallId) {
         let Some(call) = self.calls.get(&id) else {
             return;
@@ -59,7 +64,8 @@ impl Switchboard {
             .leg
             .and_then(|leg| self.legs.get(&leg))
             .is_some_and(|leg| leg.is_confirmed());
-        if call.is_talking() && !pupil_there && !self.company_stays(call) {
+        let alone = matches!(call.state, CallState::Talking { transfer: None }) && !pupil_there;
+        if alone && !self.company_stays(call) {
             self.end_call(now, id, "supervisor left", None);
         }
     }

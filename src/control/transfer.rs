@@ -271,7 +271,8 @@ impl Switchboard {
         }
     }
 
-    /// Nobody took the call: it goes back to what it was, or ends where the agent has left.
+    /// Nobody took the call: it goes back to what it was. Where the agent has left it ends, unless a
+    /// supervisor keeps the customer company.
     pub(in crate::control) fn fail_transfer(&mut self, now: Instant, id: CallId, status: u16) {
         self.tell_transferor(id, status, Last::Yes);
         let Some(call) = self.calls.get_mut(&id) else {
@@ -287,8 +288,14 @@ impl Switchboard {
         for attempt in transfer.attempts {
             self.end_leg(now, attempt.leg, 480, None);
         }
+        let call = self.calls.get(&id);
+        let company = call.is_some_and(|call| self.company_stays(call));
         match transfer.by {
             Some(_) => self.entertain(id),
+            None if company => {
+                self.entertain(id);
+                self.keep_company(id);
+            }
             None => {
                 let cause = reason(status, "Transfer failed");
                 self.end_call(now, id, "transfer failed", Some(cause));

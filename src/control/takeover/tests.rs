@@ -3,14 +3,15 @@
 use std::time::Duration;
 
 use crate::control::call::Side;
+use crate::control::harness::descriptions::pcmu;
 use crate::control::harness::stage::{MIA, ONA, Stage};
-use crate::control::input::{Ask, Reply};
+use crate::control::input::{Ask, Reply, Signal};
 use crate::control::output::{Output, SignalCommand};
 use crate::control::refusal::ErrorCode;
 use crate::control::role::Supervision;
 use crate::control::settings::{OnAgentHangUp, Settings};
 use crate::control::supervisor::OVERLAP;
-use crate::id::{CallId, LegId};
+use crate::id::{CallId, LegId, RequestId};
 use crate::media::matrix::Seat;
 
 fn taken_over() -> (Stage, CallId, LegId) {
@@ -215,6 +216,114 @@ fn a_click_ends_the_call_for_everyone_at_once() {
 
     assert!(stage.board.calls.is_empty());
     assert!(stage.in_menu(mia));
+}
+
+/// Mia listens, and has pressed these keys; the agent gives the customer to 205, whose phone rings.
+fn transferring(keys: &str) -> (Stage, CallId, LegId, LegId) {
+    let mut stage = Stage::new();
+    let call = stage.real_call();
+    let mia = stage.dial_in(MIA);
+    stage.press(mia, keys);
+    stage.manners.answers = false;
+    let agent = stage.party(call, Side::Pupil);
+    stage.signal(
+        agent,
+        Signal::Referred {
+            request: RequestId(7_000),
+            target: "sip:205@192.0.2.1".into(),
+            consulted: None,
+        },
+    );
+    let rung = stage
+        .outputs
+        .iter()
+        .rev()
+        .find_map(|(_, output)| match output {
+            Output::Signal {
+                leg,
+                command: SignalCommand::Dial(_),
+            } => Some(*leg),
+            _ => None,
+        });
+    let colleague = rung.expect("205 is rung");
+    assert_ne!(colleague, agent);
+    (stage, call, mia, colleague)
+}
+
+#[test]
+fn a_listener_who_leaves_while_a_transfer_rings_leaves_the_customer_to_it() {
+    for keys in ["", "4#", "6#"] {
+        let (mut stage, call, mia, colleague) = transferring(keys);
+        let user = stage.party(call, Side::User);
+        stage.party_hangs_up(call, Side::Pupil);
+
+        stage.hang_up(mia);
+
+        assert!(!stage.was_hung_up(user), "{keys}");
+        let sdp = Some(pcmu("sendrecv"));
+        stage.signal(colleague, Signal::Answered { sdp });
+        assert_eq!(stage.party(call, Side::Pupil), colleague);
+        assert!(stage.hears(call, Seat::USER, Seat::PUPIL));
+    }
+}
+
+#[test]
+fn a_transfer_that_fails_leaves_the_customer_with_who_barged() {
+    let (mut stage, call, mia, colleague) = transferring("6#");
+    let user = stage.party(call, Side::User);
+    stage.party_hangs_up(call, Side::Pupil);
+
+    let reason = "".into();
+    stage.signal(
+        colleague,
+        Signal::Failed {
+            status: 486,
+            reason,
+        },
+    );
+
+    assert!(!stage.was_hung_up(user));
+    assert_eq!(stage.last_said(mia), "you-have-the-call");
+    assert!(stage.hears(call, Seat::USER, second_seat()));
+    stage.hang_up(mia);
+    assert!(stage.was_hung_up(user));
+}
+
+#[test]
+fn a_transfer_that_fails_after_the_agent_left_is_the_end_for_who_only_listens() {
+    let (mut stage, call, mia, colleague) = transferring("4#");
+    let user = stage.party(call, Side::User);
+    stage.party_hangs_up(call, Side::Pupil);
+
+    let reason = "".into();
+    stage.signal(
+        colleague,
+        Signal::Failed {
+            status: 486,
+            reason,
+        },
+    );
+
+    assert!(stage.was_hung_up(user));
+    assert!(stage.in_menu(mia));
+}
+
+#[test]
+fn a_takeover_ends_a_transfer_that_rings() {
+    let (mut stage, call, mia, colleague) = transferring("");
+    let [user, agent] = [Side::User, Side::Pupil].map(|side| stage.party(call, side));
+
+    stage.press(mia, "1#");
+    stage.advance(OVERLAP);
+
+    let cancelled = stage.outputs.iter().any(|(_, output)| {
+        matches!(output, Output::Signal { leg, command: SignalCommand::Cancel { .. } }
+            if *leg == colleague)
+    });
+    assert!(cancelled, "205 rings no more");
+    assert!(stage.was_hung_up(agent));
+    assert!(!stage.was_hung_up(user));
+    assert!(stage.hears(call, Seat::USER, second_seat()));
 }
 
 #[test]
