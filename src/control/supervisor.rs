@@ -1,5 +1,4 @@
-//! A supervisor's phone: one leg, what it is doing, and the hooks by which the rest of control
-//! tells it what happened.
+//! A supervisor's phone: one leg, and what it is doing.
 //!
 //! ```text
 //!             PIN wanted                several calls, or none
@@ -12,7 +11,10 @@
 //! ```
 //!
 //! The states are handled in files of their own: `dial_in` (Greeting, EnteringPin), `choosing`,
-//! `joining`, `session`, `takeover`, and `events` for what calls report.
+//! `joining`, `session`, `takeover`, and `events` for what calls report. What happens to the leg comes
+//! in by `happened`.
+
+mod happened;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,7 +22,6 @@ use std::time::{Duration, Instant};
 
 use crate::control::collector::{DigitCollector, Entry};
 use crate::control::directory::SupervisorEntry;
-use crate::control::input::Signal;
 use crate::control::keys::Keys;
 use crate::control::order::Order;
 use crate::control::output::Notice;
@@ -36,8 +37,7 @@ use crate::control::timers::{Owner, Timer};
 use crate::id::{
     CallId, Generation, HelpId, Language, LegId, PlayId, RecordId, RequestId, SessionId,
 };
-use crate::media::command::{Command, Ducking, Event, Sound};
-use crate::media::dtmf::DigitSource;
+use crate::media::command::{Command, Ducking, Sound};
 use crate::media::matrix::Seat;
 use crate::wire::sdp::SessionDescription;
 
@@ -388,117 +388,6 @@ impl Switchboard {
     pub(in crate::control) fn let_sleep(&mut self, leg: LegId, timer: SupervisorTimer) {
         self.timers
             .clear(Owner::Supervisor(leg), Timer::Supervisor(timer));
-    }
-
-    /// A signal on a leg owned by a supervisor; the leg's own state has followed it already.
-    pub(in crate::control) fn supervisor_signal(
-        &mut self,
-        now: Instant,
-        leg: LegId,
-        signal: Signal,
-    ) {
-        match signal {
-            Signal::KeyInfo { digit } => self.supervisor_key(now, leg, digit, DigitSource::Info),
-            Signal::Acknowledged { sdp } => self.supervisor_acknowledged(now, leg, sdp),
-            Signal::NeverAcknowledged => self.hang_up_supervisor(now, leg, "never_acknowledged"),
-            Signal::Reinvited { request, sdp } => {
-                self.supervisor_reinvited(now, leg, request, sdp);
-            }
-            Signal::ReinviteAcknowledged { sdp, .. } => {
-                self.supervisor_reinvite_acknowledged(now, leg, sdp);
-            }
-            Signal::Referred { request, .. } => self.refuse_transfer(leg, request),
-            Signal::Answered { sdp } => self.device_answered(now, leg, sdp),
-            // The leg's end comes as a departure, and we re-INVITE no supervisor.
-            Signal::Invited(_)
-            | Signal::Progressed { .. }
-            | Signal::Cancelled
-            | Signal::Failed { .. }
-            | Signal::ReinviteAnswered { .. }
-            | Signal::HungUp { .. }
-            | Signal::HangUpDone
-            | Signal::Focus(_)
-            | Signal::Lost => {}
-        }
-    }
-
-    /// An event that names a leg owned by a supervisor (`Opened` has been noted in the leg).
-    pub(in crate::control) fn supervisor_media(&mut self, now: Instant, leg: LegId, event: Event) {
-        match event {
-            Event::Opened { .. } => self.supervisor_port_opened(now, leg),
-            Event::OpenFailed { .. } => self.supervisor_port_failed(now, leg),
-            Event::DigitPressed { digit, source, .. } => {
-                self.supervisor_key(now, leg, digit, source);
-            }
-            Event::PlayEnded { play, .. } => self.supervisor_play_ended(now, leg, play),
-            Event::Seated { bridge, seat, .. } => self.supervisor_seated(now, leg, bridge, seat),
-            Event::SeatRefused { .. } => self.supervisor_not_seated(now, leg),
-            Event::Attached { .. } => self.supervisor_attached(now, leg),
-            Event::MediaSilent { lasting, .. } => self.supervisor_silent(now, leg, lasting),
-            Event::MediaHeard { .. } => self.supervisor_heard(now, leg),
-            // `Detached` is the first half of a move, which the edge carries out; `Closed` tells
-            // the call's record only. The rest names no leg.
-            Event::Detached { .. }
-            | Event::Closed { .. }
-            | Event::Convened { .. }
-            | Event::ConveneRefused { .. }
-            | Event::MatrixInForce { .. }
-            | Event::FenceViolated { .. } => {}
-        }
-    }
-
-    /// A deadline of `Owner::Supervisor` or `Owner::Desk`.
-    pub(in crate::control) fn supervisor_timeout(
-        &mut self,
-        now: Instant,
-        owner: Owner,
-        timer: Timer,
-    ) {
-        match (owner, timer) {
-            (Owner::Supervisor(leg), Timer::Supervisor(timer)) => match timer {
-                SupervisorTimer::InterDigit => self.entry_expired(now, leg),
-                SupervisorTimer::Idle => self.nobody_there(now, leg),
-                SupervisorTimer::Join => self.join_timed_out(now, leg),
-                SupervisorTimer::Change => self.change_timed_out(now, leg),
-                SupervisorTimer::Record => self.not_recorded_in_time(now, leg),
-                SupervisorTimer::Confirm => self.not_confirmed(now, leg),
-                SupervisorTimer::Overlap => self.overlap_over(now, leg),
-                SupervisorTimer::Goodbye => self.hang_up_supervisor(now, leg, "goodbye"),
-                SupervisorTimer::Ring => self.device_rang_out(now, leg),
-                SupervisorTimer::Help(_) | SupervisorTimer::Reserve(_) => {}
-            },
-            (Owner::Desk, Timer::Supervisor(SupervisorTimer::Help(help))) => {
-                self.help_expired(now, help);
-            }
-            (Owner::Desk, Timer::Supervisor(SupervisorTimer::Reserve(session))) => {
-                self.reservation_failed(now, session);
-            }
-            (Owner::Supervisor(_) | Owner::Desk | Owner::Call(_) | Owner::Leg(_), _) => {}
-        }
-    }
-
-    fn supervisor_play_ended(&mut self, now: Instant, leg: LegId, play: PlayId) {
-        let Some(supervisor) = self.supervisors.get_mut(&leg) else {
-            return;
-        };
-        if supervisor.playing != Some(play) {
-            return;
-        }
-        supervisor.playing = None;
-        match &mut supervisor.state {
-            State::Leaving => self.hang_up_supervisor(now, leg, "goodbye"),
-            State::ChoosingCall(choosing) if choosing.menu_due => {
-                choosing.menu_due = false;
-                self.say_menu(now, leg, &[]);
-            }
-            State::Greeting { .. }
-            | State::EnteringPin { .. }
-            | State::ChoosingCall(_)
-            | State::Joining(_)
-            | State::Supervising(_)
-            | State::Ringing(_) => {}
-        }
-        self.announce_what_is_due(now, leg);
     }
 }
 

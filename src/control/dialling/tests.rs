@@ -37,13 +37,7 @@ fn a_pool_rings_every_free_agent_and_the_first_answer_wins() {
         "CANCEL [SIP 200: Call completed elsewhere]"
     );
     assert_eq!(house.last(customer), "200 sendrecv");
-    house.signal(
-        first,
-        Signal::Failed {
-            status: 487,
-            reason: "".into(),
-        },
-    );
+    house.fails(first, 487);
     let call = house.call();
     assert_eq!(call.pupil.agent.as_deref(), Some("205"));
     assert_eq!(call.kind, Some(CallKind::Pool));
@@ -109,9 +103,7 @@ fn what_phones_say_is_told_as_one() {
         let rung: Vec<LegId> = house.dialled().iter().map(|(leg, _)| *leg).collect();
 
         for (leg, status) in rung.iter().zip(&said) {
-            let reason = "".into();
-            let status = *status;
-            house.signal(*leg, Signal::Failed { status, reason });
+            house.fails(*leg, *status);
         }
 
         assert_eq!(house.last(customer), told, "{said:?}");
@@ -131,14 +123,7 @@ fn nobody_rings_for_longer_than_a_minute() {
 
     assert_eq!(house.last(customer), "480");
     assert_eq!(house.last(agent), "CANCEL");
-    let reason = "".into();
-    house.signal(
-        agent,
-        Signal::Failed {
-            status: 487,
-            reason,
-        },
-    );
+    house.fails(agent, 487);
     house.assert_empty();
 }
 
@@ -152,14 +137,7 @@ fn a_caller_who_gives_up_silences_the_phone() {
 
     assert_eq!(house.last(customer), "nothing");
     assert_eq!(house.last(agent), "CANCEL");
-    let reason = "".into();
-    house.signal(
-        agent,
-        Signal::Failed {
-            status: 487,
-            reason,
-        },
-    );
+    house.fails(agent, 487);
     house.assert_empty();
 }
 

@@ -223,6 +223,12 @@ impl House {
         self.signal(leg, Signal::Answered { sdp: Some(sdp) });
     }
 
+    /// The leg that we dialled is refused, or is over after our CANCEL.
+    pub fn fails(&mut self, leg: LegId, status: u16) {
+        let reason = "".into();
+        self.signal(leg, Signal::Failed { status, reason });
+    }
+
     // What was said.
 
     /// Legs that we dialled, with what we dialled.

@@ -119,7 +119,7 @@ fn a_transfer_that_fails_leaves_the_call_as_it_was() {
 
     refer(&mut house, agent, "205");
     let other = house.only_dialled();
-    fail(&mut house, other, 486);
+    house.fails(other, 486);
 
     assert_eq!(house.last(agent), "NOTIFY 486, last");
     assert_eq!(house.last(customer), "nothing");
@@ -158,7 +158,7 @@ fn a_transfer_that_fails_after_the_agent_left_ends_the_call() {
     let other = house.only_dialled();
 
     house.signal(agent, Signal::HungUp { reason: None });
-    fail(&mut house, other, 480);
+    house.fails(other, 480);
 
     assert_eq!(house.last(customer), "BYE [SIP 480: Transfer failed]");
     house.signal(customer, Signal::HangUpDone);
@@ -189,7 +189,7 @@ fn a_customer_who_hangs_up_ends_the_transfer_too() {
     assert_eq!(house.last(other), "CANCEL");
     assert_eq!(told(&house, agent)[2..], ["NOTIFY 487, last", "BYE"]);
     house.signal(agent, Signal::HangUpDone);
-    fail(&mut house, other, 487);
+    house.fails(other, 487);
     assert!(house.board.calls.is_empty() && house.board.legs.is_empty());
 }
 
@@ -337,11 +337,6 @@ fn refer(house: &mut House, leg: LegId, target: &str) {
             consulted: None,
         },
     );
-}
-
-fn fail(house: &mut House, leg: LegId, status: u16) {
-    let reason = "".into();
-    house.signal(leg, Signal::Failed { status, reason });
 }
 
 fn told(house: &House, leg: LegId) -> Vec<String> {
