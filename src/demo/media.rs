@@ -20,26 +20,69 @@ use crate::edge::clock;
 pub const FRAME: usize = 160;
 pub const RATE_HZ: usize = 8000;
 
+/// What a phone speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Law {
+pub enum Codec {
     Pcmu,
     Pcma,
+    /// A codec that the service can only pass on.
+    G729,
+    Opus,
 }
 
-impl Law {
+impl Codec {
+    const ALL: [Self; 4] = [Self::Pcmu, Self::Pcma, Self::G729, Self::Opus];
+
     pub fn payload_type(self) -> u8 {
         match self {
-            Law::Pcmu => 0,
-            Law::Pcma => 8,
+            Codec::Pcmu => 0,
+            Codec::Pcma => 8,
+            Codec::G729 => 18,
+            Codec::Opus => 111,
         }
     }
 
-    fn codec(self) -> CodecType {
+    /// As SDP names it.
+    pub fn rtpmap(self) -> &'static str {
         match self {
-            Law::Pcmu => CodecType::PCMU,
-            Law::Pcma => CodecType::PCMA,
+            Codec::Pcmu => "PCMU/8000",
+            Codec::Pcma => "PCMA/8000",
+            Codec::G729 => "G729/8000",
+            Codec::Opus => "opus/48000/2",
         }
     }
+
+    /// Of RTP timestamps.
+    pub fn clock_rate_hz(self) -> u32 {
+        match self {
+            Codec::Pcmu | Codec::Pcma | Codec::G729 => 8_000,
+            Codec::Opus => 48_000,
+        }
+    }
+
+    /// `None` for keys, and for what no phone here speaks.
+    pub fn of_payload_type(payload_type: u8) -> Option<Self> {
+        let mut all = Self::ALL.into_iter();
+        all.find(|codec| codec.payload_type() == payload_type)
+    }
+
+    fn coding(self) -> Coding {
+        match self {
+            Codec::Pcmu => Coding::Coded(CodecType::PCMU),
+            Codec::Pcma => Coding::Coded(CodecType::PCMA),
+            // Two frames of ten bytes.
+            Codec::G729 => Coding::Always(&[0x72; 20]),
+            // 20 ms of silence.
+            Codec::Opus => Coding::Always(&[0xf8, 0xff, 0xfe]),
+        }
+    }
+}
+
+/// How a phone makes 20 ms of its voice a payload.
+enum Coding {
+    Coded(CodecType),
+    /// It neither codes nor decodes: each of its packets is this one.
+    Always(&'static [u8]),
 }
 
 /// How keys leave the phone.
@@ -69,7 +112,7 @@ pub enum Voice {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Peer {
     pub remote: SocketAddr,
-    pub law: Law,
+    pub codec: Codec,
     pub telephone_event: Option<u8>,
     pub we_may_send: bool,
 }
@@ -154,6 +197,7 @@ impl Media {
             said: Track::default(),
             packets: Vec::new(),
             events_heard: 0,
+            undecoded_heard: 0,
             sequence: u16::from_be_bytes([seed[0], seed[1]]),
             timestamp: u32::from_be_bytes([seed[2], seed[3], seed[4], seed[5]]),
             ssrc: u32::from_be_bytes([seed[6], seed[7], seed[8], seed[9]]),
@@ -216,6 +260,12 @@ impl Media {
     /// Telephone-event packets received so far.
     pub fn events_heard(&self) -> usize {
         self.state().events_heard
+    }
+
+    /// Packets received so far that are, as they came, what another phone sends in a codec that it
+    /// does not code.
+    pub fn undecoded_heard(&self) -> usize {
+        self.state().undecoded_heard
     }
 
     /// Sends one packet of this payload as it is, at the next tick: for tests of bad input.

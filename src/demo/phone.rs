@@ -3,7 +3,7 @@
 //! answers, holds, sends INFO and hangs up; [`crate::demo::media`] is its sound.
 //!
 //! It is a phone for demonstration and tests: it retransmits requests (RFC 3261 §17.1) and its
-//! 2xx until the ACK (§13.3.1.4), and leaves forking and reliable provisionals alone.
+//! 2xx until the ACK (§13.3.1.4), follows what proxies recorded, and leaves forking and reliable provisionals alone.
 
 mod description;
 mod dialling;
@@ -24,7 +24,7 @@ use tokio::net::UdpSocket;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use crate::demo::media::{Law, Media};
+use crate::demo::media::{Codec, Media};
 use crate::demo::phone::user_agent::{Dialog, UserAgent};
 
 pub use crate::demo::phone::dialling::Dialling;
@@ -62,7 +62,7 @@ pub struct PhoneConfig {
     /// For digest authentication; a phone behind a trunk has none.
     pub password: Option<String>,
     /// Codecs offered and accepted, best first.
-    pub laws: Vec<Law>,
+    pub codecs: Vec<Codec>,
     /// Offer and accept RFC 4733 with this payload type.
     pub telephone_event: Option<u8>,
 }
@@ -76,7 +76,7 @@ impl PhoneConfig {
             ip,
             port: 0,
             password: None,
-            laws: vec![Law::Pcmu, Law::Pcma],
+            codecs: vec![Codec::Pcmu, Codec::Pcma],
             telephone_event: Some(101),
         }
     }
@@ -174,6 +174,7 @@ impl Phone {
             target: format!("sip:{number}@{}", ua.config.server),
             call_id,
             cseq: 1,
+            routes: Vec::new(),
         };
         Ok(Dialling::start(ua, dialog, media, messages))
     }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 
 use crate::demo::ear::{Hearing, hearing};
 use crate::demo::keep::{self, Phones};
-use crate::demo::media::{Media, PacketNote, RATE_HZ, Voice};
+use crate::demo::media::{Codec, Media, PacketNote, RATE_HZ, Voice};
 use crate::demo::phone::{Line, Phone, PhoneConfig};
 use crate::demo::service::{Service, Setup};
 use crate::demo::stage::{self, MOBILE, OFFICE};
@@ -334,7 +334,7 @@ impl Ears<'_> {
 pub fn breaks(packets: &[PacketNote]) -> Vec<String> {
     let audio: Vec<&PacketNote> = packets
         .iter()
-        .filter(|packet| matches!(packet.payload_type, 0 | 8))
+        .filter(|packet| Codec::of_payload_type(packet.payload_type).is_some())
         .collect();
     audio
         .windows(2)

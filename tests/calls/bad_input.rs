@@ -144,6 +144,7 @@ async fn a_full_port_range_refuses_with_503_and_harms_no_call() {
     scene
         .expect_ears(&[CUSTOMER_HZ], &[AGENT_HZ], "with all ports taken")
         .await;
+    crate::scene::wait_until("9011 is audited", || scene.audited(9011) == 1).await;
     stop(scene.service);
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sottovoce::demo::media::{KeySending, Voice};
+use sottovoce::demo::media::{Codec, KeySending, Voice};
 use sottovoce::demo::phone::{Line, Phone, PhoneConfig};
 use sottovoce::demo::stage::{self, MOBILE};
 use sottovoce::demo::tones::amplitude;
@@ -17,6 +17,35 @@ async fn old_phone(scene: &Scene) -> Phone {
     let mut config = PhoneConfig::new(stage::MIA, MOBILE, scene.service.sip);
     config.telephone_event = None;
     Phone::start(config).await.expect("a phone")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn telephone_events_of_any_payload_type_and_either_clock_are_keys() {
+    let scene = Scene::new("clocks").await;
+    let done = |keys: &str| {
+        let audit = audit_csv(&scene.service);
+        let mut rows = audit.lines();
+        rows.any(|row| row.contains(keys) && row.contains(",done,"))
+    };
+    for (codec, payload_type, keys) in [(Codec::Pcmu, 97, "4#"), (Codec::Opus, 126, "6#")] {
+        let mut config = PhoneConfig::new(stage::MIA, MOBILE, scene.service.sip);
+        config.codecs = vec![codec];
+        config.telephone_event = Some(payload_type);
+        let phone = Phone::start(config).await.expect("a phone");
+        let mia = phone
+            .dial(stage::SUPERVISING_NUMBER)
+            .await
+            .expect("800 answers");
+        press(&mia, keys).await;
+        wait_until("the command is carried out", || done(keys)).await;
+        mia.hang_up().await.expect("the supervisor hangs up");
+    }
+
+    assert_eq!(scene.audited(9008), 0, "each key counted once");
+    for line in [&scene.agent, &scene.customer] {
+        assert_eq!(line.media.events_heard(), 0);
+    }
+    stop(scene.service);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

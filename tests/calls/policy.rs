@@ -1,11 +1,12 @@
 //! Who is let in, and how.
 
 use sottovoce::demo::phone::{Phone, PhoneConfig, PhoneError};
-use sottovoce::demo::stage::{self, DESK, MOBILE};
+use sottovoce::demo::stage::{self, DESK, MOBILE, OFFICE};
 
 use crate::scene::{
     AGENT_HZ, CUSTOMER_HZ, Scene, audited_with, hears, phone, press, second_agent, stop, wait_until,
 };
+use crate::words::{spoken_after, wait_spoken};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stranger_is_told_9001_hung_up_on_and_audited() {
@@ -18,6 +19,7 @@ async fn a_stranger_is_told_9001_hung_up_on_and_audited() {
     line.ended().await;
 
     assert!(!hears(&line.media, CUSTOMER_HZ));
+    assert!(spoken_after(&line.media, 0, "unregistered"));
     wait_until("9001 is audited", || scene.audited(9001) == 1).await;
     stop(scene.service);
 }
@@ -76,6 +78,7 @@ async fn three_wrong_pins_lock_the_supervisor_out() {
     }
     line.ended().await;
     assert!(!hears(&line.media, CUSTOMER_HZ));
+    assert!(spoken_after(&line.media, 0, "pin-failed"));
 
     let again = scene
         .mia
@@ -84,6 +87,18 @@ async fn three_wrong_pins_lock_the_supervisor_out() {
         .expect("answered, to be told");
     again.ended().await;
     wait_until("both refusals are audited", || scene.audited(9002) >= 2).await;
+
+    // Whoever tried that on one trunk has locked nobody out on another.
+    let office = phone(&scene.service, stage::MIA, OFFICE).await;
+    let line = office
+        .dial(stage::SUPERVISING_NUMBER)
+        .await
+        .expect("800 answers");
+    press(&line, "4711#").await;
+    wait_until("the owner comes in by the other trunk", || {
+        hears(&line.media, CUSTOMER_HZ) && hears(&line.media, AGENT_HZ)
+    })
+    .await;
     stop(scene.service);
 }
 
@@ -135,6 +150,9 @@ async fn a_supervisor_with_several_calls_chooses_by_extension() {
         .dial(stage::SUPERVISING_NUMBER)
         .await
         .expect("800 answers");
+    for stem in ["calls-waiting", "enter-extension"] {
+        wait_spoken(&line.media, 0, stem).await;
+    }
     press(&line, "204#").await;
 
     wait_until("the chosen call is heard", || {

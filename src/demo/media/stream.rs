@@ -7,7 +7,9 @@ use audio_codec::{create_decoder, create_encoder};
 use rtp_rs::{RtpPacketBuilder, RtpReader, Seq};
 use tokio::sync::oneshot;
 
-use crate::demo::media::{FRAME, KeySending, Law, PacketNote, Peer, RATE_HZ, Track, Voice};
+use crate::demo::media::{
+    Codec, Coding, FRAME, KeySending, PacketNote, Peer, RATE_HZ, Track, Voice,
+};
 use crate::demo::tones;
 
 /// A key lasts this long, and the pause after it.
@@ -40,6 +42,7 @@ pub struct State {
     pub said: Track,
     pub packets: Vec<PacketNote>,
     pub events_heard: usize,
+    pub undecoded_heard: usize,
     pub sequence: u16,
     pub timestamp: u32,
     pub ssrc: u32,
@@ -72,9 +75,12 @@ impl State {
             }
         }
         if audio {
-            let mut encoder = create_encoder(peer.law.codec());
-            let payload = encoder.encode(&frame);
-            packets.push(self.packet(peer.law.payload_type(), false, self.timestamp, &payload));
+            let payload = match peer.codec.coding() {
+                Coding::Coded(codec) => create_encoder(codec).encode(&frame),
+                Coding::Always(payload) => payload.to_vec(),
+            };
+            let payload_type = peer.codec.payload_type();
+            packets.push(self.packet(payload_type, false, self.timestamp, &payload));
         }
         if !audio {
             frame.fill(0);
@@ -83,7 +89,7 @@ impl State {
             self.said.began.get_or_insert(now);
             self.said.samples.extend_from_slice(&frame);
         }
-        self.timestamp = self.timestamp.wrapping_add(FRAME as u32);
+        self.timestamp = self.timestamp.wrapping_add(packet_ticks(peer.codec));
         self.sent += packets.len() as u64;
         packets
             .into_iter()
@@ -113,7 +119,7 @@ impl State {
                         pressing.event_timestamp = self.timestamp;
                     }
                     let last = step + 1 == key_steps;
-                    let duration = ((step + 1) * FRAME) as u16;
+                    let duration = (step + 1) as u16 * packet_ticks(peer.codec) as u16;
                     let payload = event_payload(key, last, duration);
                     for _ in 0..if last { 3 } else { 1 } {
                         let packet = self.packet(
@@ -208,15 +214,18 @@ impl State {
             timestamp: packet.timestamp(),
             payload_type,
         });
-        let law = match payload_type {
-            0 => Law::Pcmu,
-            8 => Law::Pcma,
-            _ => {
-                self.events_heard += 1;
+        let Some(codec) = Codec::of_payload_type(payload_type) else {
+            self.events_heard += 1;
+            return;
+        };
+        let codec = match codec.coding() {
+            Coding::Coded(codec) => codec,
+            Coding::Always(payload) => {
+                self.undecoded_heard += usize::from(packet.payload() == payload);
                 return;
             }
         };
-        let samples = create_decoder(law.codec()).decode(packet.payload());
+        let samples = create_decoder(codec).decode(packet.payload());
         if self.heard.began.is_none() {
             self.heard.began = Some(now);
         }
@@ -235,6 +244,11 @@ impl State {
         }
         self.heard.samples[position..position + samples.len()].copy_from_slice(&samples);
     }
+}
+
+/// 20 ms by the clock of RTP timestamps.
+fn packet_ticks(codec: Codec) -> u32 {
+    codec.clock_rate_hz() / 50
 }
 
 fn event_payload(key: char, end: bool, duration: u16) -> [u8; 4] {

@@ -1,8 +1,8 @@
-//! The phone's session descriptions: one audio line, G.711 and telephone-events.
+//! The phone's session descriptions: one audio line, its codecs and telephone-events.
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::demo::media::{Law, Media, Peer};
+use crate::demo::media::{Codec, Media, Peer};
 use crate::demo::phone::PhoneError;
 use crate::demo::phone::user_agent::UserAgent;
 
@@ -16,17 +16,19 @@ impl UserAgent {
     ) -> String {
         let ip = self.config.ip;
         let family = if ip.is_ipv4() { "IP4" } else { "IP6" };
-        let laws: Vec<Law> = match answer_to {
-            Some(peer) => vec![peer.law],
-            None => self.config.laws.clone(),
+        let codecs: Vec<Codec> = match answer_to {
+            Some(peer) => vec![peer.codec],
+            None => self.config.codecs.clone(),
         };
         let event = match answer_to {
             Some(peer) => peer.telephone_event,
             None => self.config.telephone_event,
         };
-        let mut formats: Vec<String> = laws
+        // Keys go by the clock of the audio (RFC 4733 §2.1).
+        let clock_rate_hz = codecs.first().map_or(8_000, |codec| codec.clock_rate_hz());
+        let mut formats: Vec<String> = codecs
             .iter()
-            .map(|law| law.payload_type().to_string())
+            .map(|codec| codec.payload_type().to_string())
             .collect();
         formats.extend(event.map(|payload_type| payload_type.to_string()));
         let mut text = format!(
@@ -35,16 +37,13 @@ impl UserAgent {
             media.local.port(),
             formats.join(" ")
         );
-        for law in laws {
-            let name = match law {
-                Law::Pcmu => "PCMU",
-                Law::Pcma => "PCMA",
-            };
-            text += &format!("a=rtpmap:{} {name}/8000\r\n", law.payload_type());
+        for codec in codecs {
+            text += &format!("a=rtpmap:{} {}\r\n", codec.payload_type(), codec.rtpmap());
         }
         if let Some(payload_type) = event {
             text += &format!(
-                "a=rtpmap:{payload_type} telephone-event/8000\r\na=fmtp:{payload_type} 0-15\r\n"
+                "a=rtpmap:{payload_type} telephone-event/{clock_rate_hz}\r\n\
+                 a=fmtp:{payload_type} 0-15\r\n"
             );
         }
         text + &format!("a=ptime:20\r\na={direction}\r\n")
@@ -54,7 +53,7 @@ impl UserAgent {
         let mut ip: Option<IpAddr> = None;
         let mut port = None;
         let mut formats: Vec<u8> = Vec::new();
-        let mut telephone_event = None;
+        let mut telephone_events: Vec<(u8, u32)> = Vec::new();
         let mut we_may_send = true;
         for line in text.lines() {
             let line = line.trim_end();
@@ -69,11 +68,10 @@ impl UserAgent {
                 formats = words.skip(1).filter_map(|word| word.parse().ok()).collect();
             } else if let Some(rest) = line.strip_prefix("a=rtpmap:") {
                 if let Some((number, name)) = rest.split_once(' ')
-                    && name
-                        .to_ascii_lowercase()
-                        .starts_with("telephone-event/8000")
+                    && let Some(clock) = name.to_ascii_lowercase().strip_prefix("telephone-event/")
+                    && let (Ok(number), Ok(clock)) = (number.parse(), clock.parse())
                 {
-                    telephone_event = number.parse().ok();
+                    telephone_events.push((number, clock));
                 }
             } else if line == "a=recvonly" || line == "a=sendrecv" {
                 we_may_send = true;
@@ -81,20 +79,26 @@ impl UserAgent {
                 we_may_send = false;
             }
         }
-        let law = formats.iter().find_map(|format| {
+        let codec = formats.iter().find_map(|format| {
             self.config
-                .laws
+                .codecs
                 .iter()
                 .copied()
-                .find(|law| law.payload_type() == *format)
+                .find(|codec| codec.payload_type() == *format)
         });
-        match (ip, port, law) {
-            (Some(ip), Some(port), Some(law)) if port != 0 => Ok(Peer {
-                remote: SocketAddr::new(ip, port),
-                law,
-                telephone_event: self.config.telephone_event.and(telephone_event),
-                we_may_send: we_may_send && !ip.is_unspecified(),
-            }),
+        match (ip, port, codec) {
+            (Some(ip), Some(port), Some(codec)) if port != 0 => {
+                let telephone_event = telephone_events
+                    .into_iter()
+                    .find(|(_, clock)| *clock == codec.clock_rate_hz())
+                    .map(|(payload_type, _)| payload_type);
+                Ok(Peer {
+                    remote: SocketAddr::new(ip, port),
+                    codec,
+                    telephone_event: self.config.telephone_event.and(telephone_event),
+                    we_may_send: we_may_send && !ip.is_unspecified(),
+                })
+            }
             _ => Err(PhoneError::Sdp),
         }
     }

@@ -11,9 +11,10 @@ use tokio::task::JoinHandle;
 
 use crate::demo::media::Media;
 use crate::demo::phone::PhoneError;
-use crate::demo::phone::headers::{contact_of, cseq_of};
+use crate::demo::phone::headers::{contact_of, cseq_of, recorded_routes};
 use crate::demo::phone::line::Line;
 use crate::demo::phone::user_agent::{Dialog, T1, UserAgent};
+use crate::edge::clock;
 
 /// A call that we placed and that has no answer yet.
 pub struct Dialling {
@@ -143,6 +144,7 @@ async fn dial(
             }
         };
 
+        let answered_at = clock::now();
         let status = response.status_code.code();
         dialog.remote = response
             .to_header()
@@ -151,6 +153,8 @@ async fn dial(
             .to_owned();
         if (200..300).contains(&status) {
             dialog.target = contact_of(&response).unwrap_or(uri);
+            dialog.routes = recorded_routes(&response);
+            dialog.routes.reverse();
             let ack = ua.ack(&dialog, cseq);
             ua.send(&SipMessage::Request(ack)).await?;
             let answer = String::from_utf8_lossy(&response.body).into_owned();
@@ -159,7 +163,7 @@ async fn dial(
                 Err(error) if answer.is_empty() => return Err(error),
                 Err(error) => return Err(error),
             }
-            return Ok(Line::start(ua, dialog, media, messages));
+            return Ok(Line::start(ua, dialog, media, messages, answered_at));
         }
 
         // The ACK of a refusal belongs to the INVITE's transaction (RFC 3261 §17.1.1.3).

@@ -34,6 +34,16 @@ pub fn contact_of(message: &impl rsip::message::HasHeaders) -> Option<String> {
     })
 }
 
+/// What proxies recorded, from the one nearest to whoever was called (RFC 3261 §12.1).
+pub fn recorded_routes(message: &impl rsip::message::HasHeaders) -> Vec<String> {
+    let values = message.headers().iter().filter_map(|header| match header {
+        Header::RecordRoute(value) => Some(value.value()),
+        _ => None,
+    });
+    let routes = values.flat_map(|value| value.split(','));
+    routes.map(|route| route.trim().to_owned()).collect()
+}
+
 /// The tag of a From or To.
 pub fn tag_of(value: &str) -> &str {
     let tag = value.split(";tag=").nth(1).unwrap_or_default();

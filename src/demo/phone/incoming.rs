@@ -10,9 +10,10 @@ use tokio::sync::mpsc;
 
 use crate::demo::media::{Media, Voice};
 use crate::demo::phone::PhoneError;
-use crate::demo::phone::headers::{call_id_of, contact_of, reason_of};
+use crate::demo::phone::headers::{call_id_of, contact_of, reason_of, recorded_routes};
 use crate::demo::phone::line::Line;
 use crate::demo::phone::user_agent::{Dialog, T1, UserAgent};
+use crate::edge::clock;
 
 /// A call that rings here.
 pub struct Incoming {
@@ -158,6 +159,7 @@ impl Incoming {
             target,
             call_id: call_id_of(&self.invite).unwrap_or_default(),
             cseq: 1,
+            routes: recorded_routes(&self.invite),
         };
 
         let mut wait = T1;
@@ -171,7 +173,9 @@ impl Incoming {
                         let answer = String::from_utf8_lossy(&ack.body).into_owned();
                         media.set_peer(self.ua.read_sdp(&answer)?);
                     }
-                    return Ok(Line::start(self.ua, dialog, Arc::new(media), self.messages));
+                    let media = Arc::new(media);
+                    let now = clock::now();
+                    return Ok(Line::start(self.ua, dialog, media, self.messages, now));
                 }
                 Ok(None) => return Err(PhoneError::Over),
                 Err(_) => wait = (wait * 2).min(T1 * 8),

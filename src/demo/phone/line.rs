@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Instant;
 
 use rsip::prelude::UntypedHeader as _;
 use rsip::{Header, Method, Request, Response, SipMessage, StatusCode};
@@ -13,6 +14,7 @@ use crate::demo::media::{KeySending, Media};
 use crate::demo::phone::PhoneError;
 use crate::demo::phone::headers::{cseq_of, escaped, reason_of, tag_of};
 use crate::demo::phone::user_agent::{Dialog, MAX_QUEUED, UserAgent};
+use crate::edge::clock;
 
 enum Wish {
     HangUp(oneshot::Sender<Result<(), PhoneError>>),
@@ -38,6 +40,8 @@ pub struct LineState {
 /// A call in progress.
 pub struct Line {
     pub media: Arc<Media>,
+    /// When it was answered: our 200 acknowledged, or theirs here.
+    pub answered_at: Instant,
     wishes: mpsc::Sender<Wish>,
     state: watch::Receiver<LineState>,
     telephone_event: bool,
@@ -59,6 +63,7 @@ impl Line {
         dialog: Dialog,
         media: Arc<Media>,
         messages: mpsc::Receiver<SipMessage>,
+        answered_at: Instant,
     ) -> Self {
         let (wishes, asked) = mpsc::channel(MAX_QUEUED);
         let (report, state) = watch::channel(LineState::default());
@@ -82,6 +87,7 @@ impl Line {
         }));
         Self {
             media,
+            answered_at,
             wishes,
             state,
             telephone_event,
@@ -91,17 +97,15 @@ impl Line {
         }
     }
 
-    /// Presses keys and returns when the last one has ended.
-    pub async fn press(
-        &self,
-        keys: &str,
-        how: KeySending,
-    ) -> Result<std::time::Instant, PhoneError> {
+    /// Presses keys and returns when the last one has ended; one that goes by INFO ends as it is sent.
+    pub async fn press(&self, keys: &str, how: KeySending) -> Result<Instant, PhoneError> {
         if how == KeySending::Info {
+            let mut sent = clock::now();
             for key in keys.chars() {
+                sent = clock::now();
                 self.wish(|answer| Wish::Info(key, answer)).await?;
             }
-            return Ok(crate::edge::clock::now());
+            return Ok(sent);
         }
         Ok(self.media.press(keys, how).await)
     }
@@ -339,6 +343,7 @@ impl Keeper {
             dialog.cseq,
             method,
         );
+        headers.extend(dialog.route_headers());
         headers.extend(extra);
         let request = self.ua.request(method, &dialog.target, headers, body);
         let response = self

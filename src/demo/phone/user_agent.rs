@@ -37,6 +37,15 @@ pub struct Dialog {
     pub target: String,
     pub call_id: String,
     pub cseq: u32,
+    /// Proxies that requests pass, from here on.
+    pub routes: Vec<String>,
+}
+
+impl Dialog {
+    pub fn route_headers(&self) -> impl Iterator<Item = Header> {
+        let routes = self.routes.iter();
+        routes.map(|route| Header::Route(rsip::headers::Route::new(route.as_str())))
+    }
 }
 
 impl UserAgent {
@@ -173,9 +182,11 @@ impl UserAgent {
         let mut headers = Headers::default();
         for header in request.headers.iter() {
             match header {
-                Header::Via(_) | Header::From(_) | Header::CallId(_) | Header::CSeq(_) => {
-                    headers.push(header.clone());
-                }
+                Header::Via(_)
+                | Header::RecordRoute(_)
+                | Header::From(_)
+                | Header::CallId(_)
+                | Header::CSeq(_) => headers.push(header.clone()),
                 Header::To(to) if !to.value().contains("tag=") => {
                     headers.push(Header::To(rsip::headers::To::new(format!(
                         "{};tag={tag}",
@@ -205,13 +216,14 @@ impl UserAgent {
     }
 
     pub fn ack(&self, dialog: &Dialog, cseq: u32) -> Request {
-        let headers = self.headers(
+        let mut headers = self.headers(
             &dialog.call_id,
             &dialog.local,
             &dialog.remote,
             cseq,
             Method::Ack,
         );
+        headers.extend(dialog.route_headers());
         self.request(Method::Ack, &dialog.target, headers, Vec::new())
     }
 }
