@@ -16,6 +16,10 @@ const AMPLITUDE: f32 = 3_600.0;
 
 /// The customer's tone, which a notch takes out of the ear.
 pub const CUSTOMER_HZ: f32 = 500.0;
+/// The agent's, which only the supervisor's ear is searched for.
+pub const AGENT_HZ: f32 = 1_900.0;
+/// Louder than the silence of any codec.
+const SOUND: u16 = 200;
 
 /// How finely the beginning is found: 2.5 ms.
 const STEP: usize = 20;
@@ -55,10 +59,26 @@ pub fn sweep() -> Arc<[i16]> {
         .collect()
 }
 
+/// When the call was first heard by a supervisor: the first 20 ms in which there is any sound.
+/// `None` where that sound is something else than the parties' tones, or more than they.
+pub fn call_heard(ear: &Media) -> Option<Instant> {
+    let heard = ear.heard();
+    let first = heard
+        .samples
+        .iter()
+        .position(|sample| sample.unsigned_abs() > SOUND)?;
+    let sound = floats(heard.samples.get(first..first + FRAME)?);
+    let rest = without(&without(&sound, CUSTOMER_HZ), AGENT_HZ);
+    // Two notches use up four samples, and make what is no tone of the parties rather louder.
+    let is_call = level(&rest[4..]) < level(&sound) / 2.0;
+    let after = Duration::from_secs_f64(first as f64 / RATE_HZ as f64);
+    is_call.then_some(heard.began? + after)
+}
+
 /// `None` while it is not heard yet.
 pub fn find(ear: &Media, mouth: &Media, ended: Instant) -> Option<Onset> {
     let heard = ear.heard();
-    let voice = notched(&heard.samples);
+    let voice = without(&floats(&heard.samples), CUSTOMER_HZ);
     let packets = ear.packets();
     let audio = || {
         packets
@@ -89,7 +109,8 @@ fn said_ms(said: &Track, stretch: &[f32], ended: Instant) -> Option<f64> {
     let before = Duration::from_millis(200);
     let start = said.index_at(ended - before)?;
     let samples = said.samples.get(start..)?;
-    let samples = notched(&samples[..samples.len().min(RATE_HZ / 2)]);
+    let samples = floats(&samples[..samples.len().min(RATE_HZ / 2)]);
+    let samples = without(&samples, CUSTOMER_HZ);
     let alike = |window: &[f32]| -> f32 {
         let product: f32 = window.iter().zip(stretch).map(|(a, b)| a * b).sum();
         product / level(window).max(LOUD)
@@ -104,13 +125,17 @@ fn said_ms(said: &Track, stretch: &[f32], ended: Instant) -> Option<f64> {
     Some(noted * 1_000.0)
 }
 
-/// Without the customer's tone; the first two samples are of no use.
-fn notched(samples: &[i16]) -> Vec<f32> {
-    let angle = std::f32::consts::TAU * CUSTOMER_HZ / RATE_HZ as f32;
+/// Without a steady tone; the first two samples are of no use.
+fn without(samples: &[f32], hz: f32) -> Vec<f32> {
+    let angle = std::f32::consts::TAU * hz / RATE_HZ as f32;
     let coefficient = 2.0 * angle.cos();
     let three = samples.windows(3);
-    let filtered = three.map(|w| f32::from(w[2]) - coefficient * f32::from(w[1]) + f32::from(w[0]));
+    let filtered = three.map(|w| w[2] - coefficient * w[1] + w[0]);
     [0.0; 2].into_iter().chain(filtered).collect()
+}
+
+fn floats(samples: &[i16]) -> Vec<f32> {
+    samples.iter().map(|sample| f32::from(*sample)).collect()
 }
 
 /// Root of the mean square.
