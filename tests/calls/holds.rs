@@ -1,11 +1,11 @@
 //! Holds on real calls: who hears music, whom, or nobody, beside a supervisor who speaks to all.
 
-use sottovoce::demo::media::{KeySending, Media, Voice};
+use sottovoce::demo::media::{Media, Voice};
 use sottovoce::demo::phone::Line;
 use sottovoce::demo::tones::amplitude;
 
 use crate::scene::{
-    AGENT_HZ, CUSTOMER_HZ, SUPERVISOR_HZ, Scene, audit_csv, stop, tones, wait_until,
+    AGENT_HZ, CUSTOMER_HZ, SUPERVISOR_HZ, Scene, audit_csv, press, stop, tones, wait_until,
 };
 
 /// Near the notes of the hold music, and with whole periods in 50 ms as all other tones have.
@@ -34,11 +34,21 @@ async fn barged(name: &str, hear_held_customer: bool) -> (Scene, Line) {
     })
     .await;
     let mia = scene.supervise().await;
-    mia.press("6#", KeySending::Event)
-        .await
-        .expect("keys are sent");
+    press(&mia, "6#").await;
     expect_barge(&scene).await;
     (scene, mia)
+}
+
+async fn hold(holder: &Line, direction: &'static str) {
+    let held = holder.reinvite(direction).await;
+    held.expect("hold is accepted");
+}
+
+/// Who held takes the other party back, and everybody hears the supervisor as before.
+async fn resume(scene: &Scene, holder: &Line) {
+    let resumed = holder.reinvite("sendrecv").await;
+    resumed.expect("resume is accepted");
+    expect_barge(scene).await;
 }
 
 async fn expect_barge(scene: &Scene) {
@@ -63,11 +73,7 @@ async fn a_customer_whom_the_agent_holds_hears_music_and_not_who_barged() {
         if direction == "sendonly" {
             scene.agent.media.say(Voice::Mute);
         }
-        scene
-            .agent
-            .reinvite(direction)
-            .await
-            .expect("hold is accepted");
+        hold(&scene.agent, direction).await;
         wait_until("the customer hears music, and music alone", || {
             music(&scene.customer.media) && tones(&scene.customer.media).is_empty()
         })
@@ -81,9 +87,7 @@ async fn a_customer_whom_the_agent_holds_hears_music_and_not_who_barged() {
         for keys in ["5#", "6#"] {
             let rows = || audit_csv(&scene.service).matches(keys).count();
             let before = rows();
-            mia.press(keys, KeySending::Event)
-                .await
-                .expect("keys are sent");
+            press(&mia, keys).await;
             wait_until("the change is audited", || rows() > before).await;
             wait_until("the customer still hears music", || {
                 music(&scene.customer.media) && tones(&scene.customer.media).is_empty()
@@ -92,12 +96,7 @@ async fn a_customer_whom_the_agent_holds_hears_music_and_not_who_barged() {
         }
 
         scene.agent.media.say(Voice::Tone(AGENT_HZ));
-        scene
-            .agent
-            .reinvite("sendrecv")
-            .await
-            .expect("resume is accepted");
-        expect_barge(&scene).await;
+        resume(&scene, &scene.agent).await;
     }
     stop(scene.service);
 }
@@ -106,23 +105,14 @@ async fn a_customer_whom_the_agent_holds_hears_music_and_not_who_barged() {
 async fn where_policy_lets_held_customers_be_heard_who_barged_talks_with_them() {
     let (scene, mia) = barged("hold-heard", true).await;
 
-    scene
-        .agent
-        .reinvite("inactive")
-        .await
-        .expect("hold is accepted");
+    hold(&scene.agent, "inactive").await;
 
     wait_until("customer and supervisor hear one another alone", || {
         tones(&scene.customer.media) == [SUPERVISOR_HZ] && tones(&mia.media) == [CUSTOMER_HZ]
     })
     .await;
     assert!(!music(&scene.customer.media));
-    scene
-        .agent
-        .reinvite("sendrecv")
-        .await
-        .expect("resume is accepted");
-    expect_barge(&scene).await;
+    resume(&scene, &scene.agent).await;
     stop(scene.service);
 }
 
@@ -130,34 +120,21 @@ async fn where_policy_lets_held_customers_be_heard_who_barged_talks_with_them() 
 async fn an_agent_whom_the_customer_holds_hears_who_barged_or_else_music() {
     let (scene, mia) = barged("hold-customer", false).await;
 
-    scene
-        .customer
-        .reinvite("inactive")
-        .await
-        .expect("hold is accepted");
+    hold(&scene.customer, "inactive").await;
     wait_until("the agent hears the supervisor", || {
         tones(&scene.agent.media) == [SUPERVISOR_HZ] && !music(&scene.agent.media)
     })
     .await;
-    mia.press("5#", KeySending::Event)
-        .await
-        .expect("keys are sent");
+    press(&mia, "5#").await;
     wait_until("the agent hears music", || {
         music(&scene.agent.media) && tones(&scene.agent.media).is_empty()
     })
     .await;
-    mia.press("6#", KeySending::Event)
-        .await
-        .expect("keys are sent");
+    press(&mia, "6#").await;
     wait_until("the agent hears the supervisor again", || {
         tones(&scene.agent.media) == [SUPERVISOR_HZ] && !music(&scene.agent.media)
     })
     .await;
-    scene
-        .customer
-        .reinvite("sendrecv")
-        .await
-        .expect("resume is accepted");
-    expect_barge(&scene).await;
+    resume(&scene, &scene.customer).await;
     stop(scene.service);
 }
