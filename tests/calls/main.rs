@@ -4,6 +4,7 @@
 mod b2bua;
 mod bad_input;
 mod holds;
+mod kamailio;
 mod keys;
 mod policy;
 mod relay;
