@@ -79,7 +79,7 @@ pub enum Command {
     Apply(Apply),
     /// Run the in-band DTMF detector that calls use over a file
     ///
-    /// Prints "<onset_ms> <digit> <decided_ms>" per key press: where the tone began, and how much
+    /// Prints `<onset_ms> <digit> <decided_ms>` per key press: where the tone began, and how much
     /// of the file had been heard when the decision fell. Nothing else.
     Detect(Detect),
     /// Read the audit, or check that nobody altered it

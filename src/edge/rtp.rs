@@ -98,7 +98,7 @@ pub trait MediaIo {
 pub enum Wait {
     /// The deadline alone.
     Until(Instant),
-    /// A packet or a [`Waker`], and at the latest the deadline.
+    /// A packet or a [`Wake`](wake::Wake), and at the latest the deadline.
     PacketOr(Option<Instant>),
 }
 

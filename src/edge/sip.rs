@@ -1,9 +1,9 @@
 //! SIP: between the messages on the wire and the signals and commands of call control.
 //!
 //! Below lies `rsipstack` for parsing and transactions; its types end here. Dialogs are our own:
-//! each leg is one task ([`leg`]) that begins as the server side ([`inbound`]) or the client side
-//! ([`outbound`]) of an INVITE and goes on as a [`session`]. In front of the stack stands the
-//! [`guard`], which answers or drops what the stack would get wrong.
+//! each leg is one task (`leg`) that begins as the server side (`inbound`) or the client side
+//! (`outbound`) of an INVITE and goes on as a `session`. In front of the stack stands the
+//! `guard`, which answers or drops what the stack would get wrong.
 //!
 //! The stack logs every message whole, credentials included, at `info`: the service's log filter
 //! keeps it at `warn`.

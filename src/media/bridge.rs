@@ -1,7 +1,7 @@
 //! One call's audio: who sits where, what the rules are, and what kind of row each listener has.
 //!
 //! Everything that changes who hears whom ends in [`Bridge::plan`], which derives the rows and what
-//! each participant needs for them. Rows are carried out in [`row`].
+//! each participant needs for them. Rows are carried out in `row`.
 
 mod press;
 mod row;

@@ -44,7 +44,7 @@ pub enum Staying {
     Leaves,
 }
 
-/// The longest that [`write`] makes.
+/// The longest that [`write()`] makes.
 pub const MAX_LEN: usize = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

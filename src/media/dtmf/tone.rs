@@ -1,9 +1,9 @@
 //! Keys heard in the audio: [`ToneDetector`] takes samples at 8 kHz and says when a key went down
 //! and when it came up again. It allocates nothing once it is made.
 //!
-//! Every 5 ms the filter [`bank`] names the strongest row and column. Only if that pair holds a
+//! Every 5 ms the filter `bank` names the strongest row and column. Only if that pair holds a
 //! good part of the energy, is two clean lines and lies near a key, it is fitted with two steady
-//! tones over windows of 27.5 to 80 ms, the shortest first, and the first fit whose [`evidence`]
+//! tones over windows of 27.5 to 80 ms, the shortest first, and the first fit whose `evidence`
 //! suffices is a key. So an exact key is known after 30 ms, and a doubtful one has to last.
 
 mod bank;
