@@ -45,6 +45,11 @@ impl Switchboard {
                 };
                 let known = self.may_know_of(&entry, call).is_ok();
                 if known && self.has_session(&(entry.organisation.clone(), entry.user.clone())) {
+                    let (organisation, user) = (Some(entry.organisation), entry.user);
+                    audit(organisation, user, who.source, "call_me")
+                        .call(Some(call))
+                        .outcome(Outcome::Refused)
+                        .record(self);
                     return self.reply(request, Reply::Conflict);
                 }
                 self.call_me(
@@ -239,20 +244,22 @@ impl Switchboard {
                 Err(_) => return self.reply(request, Reply::NotFound),
             },
         };
+        let draft = audit(
+            Some(entry.organisation.clone()),
+            entry.user.clone(),
+            who.source,
+            Order::Role(wanted).action(),
+        )
+        .call(call)
+        .session(Some(session))
+        .detail(Some(wanted.name().into()))
+        .outcome(Outcome::Refused);
         if let Reply::Refused(code) = refused {
-            audit(
-                Some(entry.organisation.clone()),
-                entry.user.clone(),
-                who.source,
-                Order::Role(wanted).action(),
-            )
-            .call(call)
-            .session(Some(session))
-            .detail(Some(wanted.name().into()))
-            .outcome(Outcome::Refused)
-            .code(code)
-            .record(self);
+            draft.code(code).record(self);
             self.notify_refused(code);
+        } else {
+            // The state of the session does not allow it, which has no code.
+            draft.record(self);
         }
         self.reply(request, refused);
     }

@@ -55,10 +55,14 @@ impl Switchboard {
             .map(|supervisor| std::mem::take(&mut supervisor.requests))
             .unwrap_or_default();
         for request in waiting {
-            if let Request::Order { via, .. } = request
-                && let Some(request) = via.request
-            {
-                self.reply(request, Reply::Conflict);
+            if let Request::Order { order, via } = request {
+                self.audit_of(leg, via.source, order.action())
+                    .detail(via.detail)
+                    .outcome(Outcome::Refused)
+                    .record(self);
+                if let Some(request) = via.request {
+                    self.reply(request, Reply::Conflict);
+                }
             }
         }
     }
@@ -426,6 +430,11 @@ impl Switchboard {
     ) {
         let Some(session) = self.session(leg) else {
             // On the way into the call: whoever waits is answered all the same.
+            self.audit_of(leg, via.source, action)
+                .detail(wanted.map(|wanted| wanted.name().into()))
+                .outcome(Outcome::Refused)
+                .code(code)
+                .record(self);
             if let Some(request) = via.request {
                 self.reply(request, Reply::Refused(code));
             }

@@ -9,6 +9,7 @@ use crate::control::harness::descriptions::pcmu;
 use crate::control::harness::stage::{PIN, Stage};
 use crate::control::input::{Ask, Reply, Signal};
 use crate::control::output::{Output, SignalCommand, Target};
+use crate::control::record::Outcome;
 use crate::control::refusal::ErrorCode;
 use crate::control::role::Supervision;
 use crate::control::settings::{Route, RouteTarget, Settings};
@@ -189,6 +190,25 @@ fn one_session_at_a_time() {
     call_me(&mut stage, call, None);
 
     assert_eq!(stage.replies().pop(), Some(Reply::Conflict));
+    assert_eq!(refused(&stage), [("call_me", None)]);
+}
+
+#[test]
+fn a_role_for_a_session_whose_phone_rings_is_refused_and_written_down() {
+    let (mut stage, call) = stage_with_devices();
+    call_me(&mut stage, call, None);
+    let session = stage.board.snapshot().sessions[0].id;
+
+    let asked = stage.ask(
+        "mia",
+        Ask::SetRole {
+            session,
+            supervision: Supervision::Barged,
+        },
+    );
+
+    assert_eq!(asked, Some(Reply::Conflict));
+    assert_eq!(refused(&stage), [("role", Some("barge".to_owned()))]);
 }
 
 #[test]
@@ -343,4 +363,13 @@ fn a_listed_number_is_known_in_its_national_form() {
 
     assert!(matches!(stage.replies()[..], [Reply::Session { .. }]));
     assert_eq!(dialled(&stage).len(), 1);
+}
+
+/// What was refused, with what was asked for.
+fn refused(stage: &Stage) -> Vec<(&'static str, Option<String>)> {
+    let rows = stage.audit();
+    let refused = rows.iter().filter(|row| row.outcome == Outcome::Refused);
+    refused
+        .map(|row| (row.action, row.detail.as_deref().map(str::to_owned)))
+        .collect()
 }

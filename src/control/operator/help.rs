@@ -41,6 +41,7 @@ impl Switchboard {
             return self.reply(request, Reply::NotFound);
         };
         if let Err(code) = policy::goes_on(self.service, Order::AcceptHelp) {
+            self.refuse_help(who, "help_raise", Some(call), None, Some(code));
             return self.reply(request, Reply::Refused(code));
         }
         let actor = actor(who);
@@ -173,17 +174,18 @@ impl Switchboard {
         if !self.may_see_help(who, help) {
             return self.reply(request, Reply::NotFound);
         }
+        let call = self.desk.help.get(&help).map(|help| help.call);
+        let action = match to {
+            HelpState::Closed => "help_close",
+            _ => "help_cancel",
+        };
         if let Err(code) = policy::goes_on(self.service, Order::AcceptHelp) {
+            self.refuse_help(who, action, call, Some(help), Some(code));
             return self.reply(request, Reply::Refused(code));
         }
         let reply = match self.settle_help(now, help, from, to, actor(who), who.source) {
             true => Reply::Help { help, state: to },
             false => {
-                let call = self.desk.help.get(&help).map(|help| help.call);
-                let action = match to {
-                    HelpState::Closed => "help_close",
-                    _ => "help_cancel",
-                };
                 self.refuse_help(who, action, call, Some(help), None);
                 Reply::Conflict
             }
