@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 
 use crate::demo::ear::find;
+use crate::demo::measure::write_wav;
 use crate::demo::media::Voice;
 use crate::demo::phone::{Line, Phone};
-use crate::demo::roles::write_wav;
 use crate::demo::service::Service;
 use crate::demo::stage::{self, Conversation, MOBILE, OFFICE};
 use crate::edge::clock;

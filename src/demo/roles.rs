@@ -1,17 +1,20 @@
 //! `sottovoce demo`: a supervisor dials in, presses the keys, and every ear is measured.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use crate::demo::ear::{Hearing, hearing};
+use crate::demo::desk::Desk;
+use crate::demo::ear::find;
+use crate::demo::errors::prompt_samples;
 use crate::demo::keep::{self, Phones};
-use crate::demo::media::{Codec, Media, PacketNote, RATE_HZ, Voice};
-use crate::demo::phone::{Line, Phone, PhoneConfig};
+use crate::demo::measure::{Ears, Measured};
+use crate::demo::media::Voice;
+use crate::demo::phone::{Phone, PhoneConfig};
 use crate::demo::service::{Service, Setup};
 use crate::demo::stage::{self, MOBILE, OFFICE};
+use crate::demo::timeline::Timeline;
 use crate::demo::voices;
 use crate::edge::clock;
 use crate::edge::service::Signals;
@@ -20,6 +23,9 @@ use crate::edge::service::Signals;
 const SETTLE: Duration = Duration::from_millis(2000);
 /// How long each role is measured.
 const MEASURE: Duration = Duration::from_millis(3000);
+
+/// On-net: behind the trunk of the office.
+const CUSTOMER: &str = "+358501112222";
 
 /// What the demo was asked to do.
 #[derive(Clone, Debug)]
@@ -34,80 +40,35 @@ pub struct Demo {
     pub exe: PathBuf,
     pub share: Option<PathBuf>,
 }
-
-/// The people on the call, by the names that the table uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Person {
-    Agent,
-    Customer,
-    Supervisor,
+/// A role as the table calls it, as the API does, and the sentence that confirms it.
+struct Role {
+    name: &'static str,
+    state: &'static str,
+    prompt: &'static str,
 }
 
-impl Person {
-    const ALL: [Self; 3] = [Self::Agent, Self::Customer, Self::Supervisor];
+const MONITOR: Role = Role {
+    name: "monitor",
+    state: "monitor",
+    prompt: "listening",
+};
 
-    fn name(self) -> &'static str {
-        match self {
-            Person::Agent => "agent",
-            Person::Customer => "customer",
-            Person::Supervisor => "supervisor",
-        }
-    }
-}
-
-/// What the contract allows each ear in each state.
-fn contract(state: &str) -> Option<[(Person, Vec<Person>); 3]> {
-    use Person::{Agent, Customer, Supervisor};
-    let (agent, customer, supervisor) = match state {
-        "monitor" => (vec![Customer], vec![Agent], vec![Agent, Customer]),
-        "coach" => (
-            vec![Customer, Supervisor],
-            vec![Agent],
-            vec![Agent, Customer],
-        ),
-        "whisper to caller" => (
-            vec![Customer],
-            vec![Agent, Supervisor],
-            vec![Agent, Customer],
-        ),
-        "barge" => (
-            vec![Customer, Supervisor],
-            vec![Agent, Supervisor],
-            vec![Agent, Customer],
-        ),
-        "takeover" => (vec![], vec![Supervisor], vec![Customer]),
+/// The role that a command leads to, if it does.
+fn role_of(keys: &str) -> Option<Role> {
+    let (name, state, prompt) = match keys {
+        "4#" => ("coach", "coach", "coaching"),
+        "5#" => return Some(MONITOR),
+        "6#" | "0#" => ("barge", "barge", "everyone-hears"),
+        "8#" => ("whisper to caller", "whisper_caller", "whispering-caller"),
+        "1#" => ("takeover", "takeover", "you-have-the-call"),
         _ => return None,
     };
-    Some([
-        (Agent, agent),
-        (Customer, customer),
-        (Supervisor, supervisor),
-    ])
-}
-
-/// The state a command leads to, if it is a role.
-fn state_of(keys: &str) -> Option<&'static str> {
-    Some(match keys {
-        "4#" => "coach",
-        "5#" => "monitor",
-        "6#" | "0#" => "barge",
-        "8#" => "whisper to caller",
-        "1#" => "takeover",
-        _ => return None,
+    Some(Role {
+        name,
+        state,
+        prompt,
     })
 }
-
-struct Clock {
-    began: Instant,
-}
-
-impl Clock {
-    fn say(&self, text: &str) {
-        let seconds = clock::now().duration_since(self.began).as_secs_f64();
-        println!("{seconds:8.2} s  {text}");
-    }
-}
-
 /// Runs the demo; an error when a measured role does not match its contract. Asked to end, it ends
 /// its service first.
 pub async fn run(demo: Demo) -> anyhow::Result<()> {
@@ -134,60 +95,75 @@ pub async fn run(demo: Demo) -> anyhow::Result<()> {
 
 /// Measures every role. The phones, and whether what was heard is what was agreed.
 async fn show(demo: &Demo, service: &Service, mobile_port: u16) -> anyhow::Result<(Phones, bool)> {
-    let clock = Clock {
-        began: clock::now(),
-    };
-    clock.say(&format!(
+    let timeline = Timeline::begin();
+    timeline.say(&format!(
         "service ready: SIP {}, console http://{}/",
         service.sip, service.http
     ));
 
     let mut agent_phone = stage::agent(service, stage::AGENT, stage::AGENT_PASSWORD).await?;
-    clock.say("agent 204 (Aino) has registered");
-    let customer_phone = stage::phone(service, "+358501112222", OFFICE).await?;
+    timeline.say("agent 204 (Aino) has registered");
+    let customer_phone = stage::phone(service, CUSTOMER, OFFICE).await?;
     let mut mobile = PhoneConfig::new(stage::MIA, MOBILE, service.sip);
     mobile.port = mobile_port;
     let supervisor_phone = Phone::start(mobile).await?;
+    let desk = Desk::sign_in(service, "mia", stage::MIA_PASSWORD).await?;
 
+    timeline.say(&format!("the customer ({CUSTOMER}) dials 204"));
     let call = stage::converse(&customer_phone, &mut agent_phone, stage::AGENT).await?;
+    timeline.say("agent 204 has answered: the call is connected");
     stage::wait_for_sound(&call.agent.media).await?;
     stage::wait_for_sound(&call.customer.media).await?;
-    clock.say("the customer calls agent 204, who answers; they hear each other");
+    timeline.say("customer and agent hear each other");
     tokio::time::sleep(Duration::from_secs(1)).await;
 
+    let number = stage::SUPERVISING_NUMBER;
+    timeline.say(&format!("Mia dials {number} from {}", stage::MIA));
     let supervisor = supervisor_phone
-        .dial(stage::SUPERVISING_NUMBER)
+        .dial(number)
         .await
-        .context("the supervisor's call to 800")?;
+        .with_context(|| format!("the supervisor's call to {number}"))?;
     let answered = clock::now();
+    timeline.say(&format!("{number} has answered"));
     supervisor.media.say(Voice::Loop(voices::supervisor()));
     stage::wait_for_sound(&supervisor.media).await?;
-    clock.say(&format!(
-        "Mia dials 800 from {}: answered, and hears the call after {} ms",
-        stage::MIA,
-        clock::now().duration_since(answered).as_millis()
-    ));
+    let heard = clock::now();
+    let after = heard.duration_since(answered).as_millis();
+    let hears = (heard, format!("Mia hears the call, {after} ms later"));
+
+    let ears = Ears {
+        agent: &call.agent,
+        customer: &call.customer,
+        supervisor: &supervisor,
+    };
+    let show = Show {
+        timeline,
+        desk,
+        ears,
+        prompts: demo.share.as_deref(),
+    };
+    let mut table = vec![show.role(&MONITOR, answered, answered, Some(hears)).await?];
+    for keys in &demo.keys {
+        let (pressed, ended) = show.press(keys).await?;
+        table.push(match role_of(keys) {
+            Some(role) => show.role(&role, pressed, ended, None).await?,
+            None => {
+                tokio::time::sleep(SETTLE + MEASURE).await;
+                Measured::nothing(keys)
+            }
+        });
+    }
+    let Show { ears, .. } = show;
 
     println!();
     println!(
         "{:<18} {:<26} {:<26} {:<26} as agreed",
         "role", "agent hears", "customer hears", "supervisor hears"
     );
-    let ears = Ears {
-        agent: &call.agent,
-        customer: &call.customer,
-        supervisor: &supervisor,
-    };
-    let mut all_right = ears.measure_role("monitor").await;
-    for keys in &demo.keys {
-        supervisor.press(keys, supervisor.usual_keys()).await?;
-        match state_of(keys) {
-            Some(state) => all_right &= ears.measure_role(state).await,
-            None => {
-                tokio::time::sleep(SETTLE + MEASURE).await;
-                println!("{keys:<18} (no role of its own)");
-            }
-        }
+    let mut all_right = true;
+    for row in &table {
+        println!("{}", row.line);
+        all_right &= row.right;
     }
     println!();
 
@@ -232,141 +208,92 @@ fn start(demo: &Demo, mobile_port: u16) -> anyhow::Result<Service> {
     }
     Service::start(&demo.exe, &setup)
 }
-
-struct Ears<'a> {
-    agent: &'a Line,
-    customer: &'a Line,
-    supervisor: &'a Line,
+/// All that is looked at while the keys are pressed.
+struct Show<'a> {
+    timeline: Timeline,
+    desk: Desk,
+    ears: Ears<'a>,
+    /// The folder of `prompts/`.
+    prompts: Option<&'a Path>,
 }
 
-impl Ears<'_> {
-    fn media(&self, person: Person) -> &Media {
-        match person {
-            Person::Agent => &self.agent.media,
-            Person::Customer => &self.customer.media,
-            Person::Supervisor => &self.supervisor.media,
+impl Show<'_> {
+    /// Presses keys one by one; when the first began and the last one ended.
+    async fn press(&self, keys: &str) -> anyhow::Result<(Instant, Instant)> {
+        let line = self.ears.supervisor;
+        let began = clock::now();
+        let mut ended = began;
+        for key in keys.chars() {
+            self.timeline.say(&format!("Mia presses {key}"));
+            ended = line
+                .press(key.encode_utf8(&mut [0; 4]), line.usual_keys())
+                .await?;
         }
+        Ok((began, ended))
     }
 
-    /// Measures one role, prints its row, and says whether it is as agreed.
-    async fn measure_role(&self, state: &str) -> bool {
+    /// Waits for a role that was asked for, lets it settle, tells what happened since `from`, and
+    /// measures it. `known` has happened as well.
+    async fn role(
+        &self,
+        role: &Role,
+        from: Instant,
+        asked: Instant,
+        known: Option<(Instant, String)>,
+    ) -> anyhow::Result<Measured> {
+        let mut happened = Vec::from_iter(known);
+        happened.push(match self.desk.until_role(role.state).await {
+            Ok(at) => {
+                let after = at.saturating_duration_since(asked).as_millis();
+                (
+                    at,
+                    format!("role in force: {}, {after} ms later", role.name),
+                )
+            }
+            Err(why) => {
+                let text = format!("the role {} is not in force: {why}", role.name);
+                (clock::now(), text)
+            }
+        });
         tokio::time::sleep(SETTLE).await;
-        let from = clock::now();
+        happened.extend(self.prompt(role.prompt, from)?);
+        self.timeline.tell(happened);
+        let begins = clock::now();
         tokio::time::sleep(MEASURE).await;
         // What was said last has arrived by now.
-        let to = clock::now() - Duration::from_millis(100);
-        let Some(agreed) = contract(state) else {
-            return false;
+        let ends = clock::now() - Duration::from_millis(100);
+        let measured = self.ears.measure(role.name, begins, ends);
+        let seconds = ends.duration_since(begins).as_secs_f64();
+        let agreed = if measured.right {
+            "as agreed"
+        } else {
+            "NOT as agreed"
         };
-        let mut cells = Vec::new();
-        let mut right = true;
-        for (listener, allowed) in agreed {
-            let heard = self.heard_by(listener, from, to);
-            let voices: Vec<Person> = heard
-                .iter()
-                .filter(|(_, hearing)| hearing.heard())
-                .map(|(speaker, _)| *speaker)
-                .collect();
-            right &= voices == allowed;
-            let names: Vec<&str> = voices.iter().map(|person| person.name()).collect();
-            cells.push(if names.is_empty() {
-                "nobody".to_owned()
-            } else {
-                names.join(" + ")
-            });
-        }
-        println!(
-            "{state:<18} {:<26} {:<26} {:<26} {}",
-            cells[0],
-            cells[1],
-            cells[2],
-            if right { "yes" } else { "NO" }
-        );
-        right
+        self.timeline.say(&format!(
+            "measured for {seconds:.1} s: {} ({agreed})",
+            measured.told
+        ));
+        Ok(measured)
     }
 
-    fn heard_by(&self, listener: Person, from: Instant, to: Instant) -> BTreeMap<Person, Hearing> {
-        let ear = self.media(listener).heard();
-        Person::ALL
-            .into_iter()
-            .filter(|speaker| *speaker != listener)
-            .map(|speaker| {
-                (
-                    speaker,
-                    hearing(&ear, &self.media(speaker).said(), from, to),
-                )
-            })
-            .collect()
-    }
-
-    /// Towards each party the RTP stream ran on unbroken, and no re-INVITE was sent.
-    fn check_streams(&self) -> bool {
-        let mut right = true;
-        for (name, line) in [("agent", self.agent), ("customer", self.customer)] {
-            let breaks = breaks(&line.media.packets());
-            let reinvites = line.state().reinvites;
-            right &= breaks.is_empty() && reinvites == 0;
-            println!(
-                "RTP towards the {name}: {} packets, one SSRC, {} breaks in numbering, {reinvites} re-INVITEs",
-                line.media.packet_count(),
-                breaks.len()
-            );
-            for text in breaks.iter().take(5) {
-                println!("    {text}");
-            }
-        }
-        right
-    }
-
-    fn write_wavs(&self, out: &Path) -> anyhow::Result<()> {
-        for person in Person::ALL {
-            write_wav(
-                &out.join(format!("{}.wav", person.name())),
-                &self.media(person).heard().samples,
-            )?;
-        }
-        Ok(())
+    /// When a prompt began to be heard by the supervisor, where it was.
+    fn prompt(&self, stem: &str, from: Instant) -> anyhow::Result<Option<(Instant, String)>> {
+        let Some(share) = self.prompts else {
+            return Ok(None);
+        };
+        let heard = self.ears.supervisor.media.heard();
+        let heard = heard.between(from, clock::now());
+        let found = find(&heard, &prompt_samples(share, stem)?);
+        let words = prompt_words(share, stem).unwrap_or_else(|| stem.to_owned());
+        let told = (from + found.delay, format!("Mia is told \"{words}\""));
+        Ok(found.heard().then_some(told))
     }
 }
 
-/// Where a stream's own numbers do not run on: another SSRC, a sequence that is not the next, a
-/// timestamp that is not one frame further.
-pub fn breaks(packets: &[PacketNote]) -> Vec<String> {
-    let audio: Vec<&PacketNote> = packets
-        .iter()
-        .filter(|packet| Codec::of_payload_type(packet.payload_type).is_some())
-        .collect();
-    audio
-        .windows(2)
-        .filter_map(|pair| {
-            let (before, after) = (pair[0], pair[1]);
-            let sequence = after.sequence.wrapping_sub(before.sequence);
-            let timestamp = after.timestamp.wrapping_sub(before.timestamp);
-            let unbroken =
-                before.ssrc == after.ssrc && sequence == 1 && timestamp == 160;
-            (!unbroken).then(|| {
-                format!(
-                    "after sequence {}: SSRC {:08x} to {:08x}, sequence +{sequence}, timestamp +{timestamp}",
-                    before.sequence, before.ssrc, after.ssrc
-                )
-            })
-        })
-        .collect()
-}
-
-/// Writes samples as 8 kHz mono.
-pub fn write_wav(path: &Path, samples: &[i16]) -> anyhow::Result<()> {
-    let spec = hound::WavSpec {
-        channels: 1,
-        sample_rate: RATE_HZ as u32,
-        bits_per_sample: 16,
-        sample_format: hound::SampleFormat::Int,
-    };
-    let mut writer = hound::WavWriter::create(path, spec)
-        .with_context(|| format!("writing {}", path.display()))?;
-    for sample in samples {
-        writer.write_sample(*sample)?;
-    }
-    writer.finalize()?;
-    Ok(())
+/// What a prompt says, where its text is installed beside it.
+fn prompt_words(share: &Path, stem: &str) -> Option<String> {
+    let text = std::fs::read_to_string(share.join("prompts/en.txt")).ok()?;
+    let mut lines = text.lines().filter_map(|line| line.split_once('\t'));
+    let (_, words) = lines.find(|(name, _)| *name == stem)?;
+    Some(words.to_owned())
 }

@@ -2,9 +2,10 @@
 //! configuration written for the occasion, on free ports of loopback. For the demo and the tests.
 
 use std::fmt::Write as _;
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io::{Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -46,7 +47,8 @@ pub struct Setup {
     pub rtp_ports: Option<String>,
     /// How many ports a stretch of its own has: 400 when absent.
     pub rtp_count: Option<u16>,
-    /// It ends with the thread that starts it, however that ends.
+    /// It is killed with the thread that starts it, however that ends: nobody is left who could
+    /// hang up its calls.
     pub ends_with_us: bool,
 }
 
@@ -99,9 +101,9 @@ impl Service {
             }
         };
         let config = setup.dir.join("sottovoce.toml");
-        std::fs::write(&config, configuration(setup, sip, http, &rtp))?;
+        write_private(&config, &configuration(setup, sip, http, &rtp))?;
         let people = setup.dir.join("people.toml");
-        std::fs::write(&people, &setup.people)?;
+        write_private(&people, &setup.people)?;
         let log_path = setup.dir.join("service.log");
         let log = File::options().create(true).append(true).open(&log_path)?;
 
@@ -122,7 +124,7 @@ impl Service {
         if setup.ends_with_us {
             // SAFETY: between fork and exec it makes one system call and nothing else.
             unsafe {
-                command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::TERM))?));
+                command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
             }
         }
         let child = command
@@ -296,6 +298,20 @@ fn configuration(setup: &Setup, sip: SocketAddr, http: SocketAddr, rtp: &str) ->
         let _ = writeln!(text, "[{name}]\n{}\n", lines.join("\n"));
     }
     text + &setup.trunks
+}
+
+/// Writes a file that may hold passwords: for its owner alone, whoever could read it before.
+fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    let mut file = File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("writing {}", path.display()))?;
+    file.set_permissions(Permissions::from_mode(0o600))?;
+    file.write_all(text.as_bytes())?;
+    Ok(())
 }
 
 fn quoted(key: &str, path: &Path) -> String {

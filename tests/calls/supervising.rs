@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use sottovoce::demo::measure::breaks;
 use sottovoce::demo::media::KeySending;
 use sottovoce::demo::phone::Line;
-use sottovoce::demo::roles::breaks;
 use sottovoce::demo::tones::amplitude;
 use sottovoce::edge::clock;
 

@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
+use sottovoce::demo::measure::breaks;
 use sottovoce::demo::media::{Codec, Media, Voice};
 use sottovoce::demo::phone::{Phone, PhoneConfig, PhoneError};
-use sottovoce::demo::roles::breaks;
 use sottovoce::demo::service::Service;
 use sottovoce::demo::stage::{self, DESK, MOBILE, OFFICE};
 

@@ -1,8 +1,10 @@
 //! What a newcomer is told by `sottovoce demo --keep`, done as told.
 
 use std::io::{BufRead as _, BufReader, Lines};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 
+use regex::Regex;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::browser::Browser;
@@ -113,6 +115,8 @@ async fn a_demo_that_is_told_to_end_takes_its_service_along() {
         // Everything is up.
         ("The administrator's pages", Signal::TERM, true),
         ("service ready", Signal::KILL, false),
+        // Calls are up, and nobody is left to hang them up.
+        ("The administrator's pages", Signal::KILL, false),
     ] {
         let folder = Folder::new("console-keep-ends");
         let mut demo = Demo::start(&folder);
@@ -128,5 +132,75 @@ async fn a_demo_that_is_told_to_end_takes_its_service_along() {
             processes::that_name(folder.path()).is_empty()
         })
         .await;
+        if signal == Signal::KILL {
+            // Nor did the service wait for calls whose phones are gone.
+            let log = folder.path().join("service/service.log");
+            let log = std::fs::read_to_string(log).expect("the service's log");
+            assert!(!log.contains("asked to end"), "{told_at}: {log}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_time_line_tells_the_call_each_key_each_role_and_what_was_measured() {
+    let _alone = ALONE.lock().await;
+    let folder = Folder::new("demo-time-line");
+    let output = tokio::process::Command::new(exe())
+        .args(["demo", "--keys", "4#,9#,6#", "--out"])
+        .arg(folder.path())
+        .output()
+        .await
+        .expect("the demo runs");
+
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{said}");
+    let timed = Regex::new(r"^ *(\d+\.\d\d) s  (.*)$").expect("a pattern");
+    let lines: Vec<(f64, &str)> = said
+        .lines()
+        .filter_map(|line| timed.captures(line))
+        .map(|line| {
+            let (_, [seconds, text]) = line.extract();
+            (seconds.parse().expect("seconds"), text)
+        })
+        .collect();
+    assert!(lines.is_sorted_by_key(|(seconds, _)| *seconds), "{said}");
+    let mut left = lines.iter();
+    for expected in [
+        "service ready: SIP 127.0.0.1:",
+        "agent 204 (Aino) has registered",
+        "the customer (+358501112222) dials 204",
+        "agent 204 has answered: the call is connected",
+        "customer and agent hear each other",
+        "Mia dials 800",
+        "800 has answered",
+        "role in force: monitor",
+        "s: agent hears customer, customer hears agent, supervisor hears agent + customer (as agreed)",
+        "Mia presses 4",
+        "Mia presses #",
+        "role in force: coach",
+        "s: agent hears customer + supervisor, customer hears agent,",
+        "Mia presses 9",
+        "Mia presses 6",
+        "role in force: barge",
+        "s: agent hears customer + supervisor, customer hears agent + supervisor,",
+    ] {
+        let found = left.any(|(_, text)| text.contains(expected));
+        assert!(found, "{expected:?} in its place in:\n{said}");
+    }
+    for sentence in ["Listening.", "Coaching.", "Everyone can hear you."] {
+        let told = format!("Mia is told \"{sentence}\"");
+        assert!(
+            lines.iter().any(|(_, text)| *text == told),
+            "{told} in:\n{said}"
+        );
+    }
+    let table: Vec<&str> = said
+        .lines()
+        .filter(|line| line.ends_with("  yes"))
+        .collect();
+    assert_eq!(table.len(), 3, "{said}");
+    for file in ["service/people.toml", "service/sottovoce.toml"] {
+        let file = std::fs::metadata(folder.path().join(file)).expect("a file of the service");
+        assert_eq!(file.permissions().mode() & 0o777, 0o600);
     }
 }

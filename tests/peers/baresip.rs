@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use sottovoce::demo::measure::write_wav;
 use sottovoce::demo::media::Voice;
 use sottovoce::demo::phone::Phone;
-use sottovoce::demo::roles::write_wav;
 use sottovoce::demo::service::{Service, Setup};
 use sottovoce::demo::stage::{self, Conversation, MOBILE, OFFICE, PATIENCE};
 use sottovoce::demo::tones::amplitude;
