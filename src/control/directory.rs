@@ -89,6 +89,17 @@ impl Permissions {
     };
 }
 
+impl Agent {
+    /// The pool that a call of this agent counts for where none routed it: their pool, where they
+    /// are in one alone.
+    pub fn only_pool(&self) -> Option<&Arc<str>> {
+        match &self.pools[..] {
+            [pool] => Some(pool),
+            _ => None,
+        }
+    }
+}
+
 impl SupervisorEntry {
     /// What call-me may ring by name: the devices, and the registered phone.
     pub fn phones(&self) -> Vec<Arc<str>> {

@@ -26,6 +26,8 @@ async fn a_call_is_listed_with_its_parties_its_state_and_its_supervisors() {
     assert_eq!(call["id"], *talk.id);
     assert_eq!(call["agent"], json!({"extension": "204", "name": "Aino"}));
     assert_eq!(call["direction"], "inbound");
+    // Dialled straight to an agent of one pool.
+    assert_eq!(call["pool"], "support");
     assert_eq!(
         (&call["from"], &call["to"]),
         (&json!(CUSTOMER), &json!("204"))

@@ -45,7 +45,8 @@ pub struct Calls {
 pub struct Call {
     pub id: String,
     pub agent: CallAgent,
-    /// The pool that routed it.
+    /// The pool that routed it; of a call that none routed the pool of its agent, where that is one
+    /// alone.
     pub pool: Option<String>,
     pub direction: Direction,
     /// The caller's number, as signalled.
@@ -193,7 +194,11 @@ pub fn describe_to_all<'a>(
             extension: agent.extension.to_string(),
             name: agent.name.to_string(),
         },
-        pool: call.pool.as_deref().map(str::to_owned),
+        pool: call
+            .pool
+            .as_ref()
+            .or(agent.only_pool())
+            .map(ToString::to_string),
         direction: match call.direction {
             record::Direction::Inbound => Direction::Inbound,
             record::Direction::Outbound => Direction::Outbound,
