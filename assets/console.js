@@ -35,7 +35,7 @@
     try { value = text ? JSON.parse(text) : {}; } catch { value = { text }; }
     if (!answer.ok) {
       const said = words(`code_${value.code}`) || words(`error_${value.error}`) || value.text || words('failed');
-      throw Object.assign(new Error(value.code ? `${value.code}: ${said}` : said), { status: answer.status, code: value.code, field: /^[^:]*(?=:)/.exec(value.text)?.[0] });
+      throw Object.assign(new Error(value.code ? `${value.code}: ${said}` : said), { status: answer.status, code: value.code, kind: value.error, tag: answer.headers.get('ETag'), field: /^[^:]*(?=:)/.exec(value.text)?.[0] });
     }
     return value;
   }
@@ -634,6 +634,7 @@
     const body = {};
     const values = {};
     for (const field of form.elements) {
+      if (field.dataset.remove !== undefined && field.checked) body[field.dataset.remove] = null;
       if (!field.name) continue;
       if (field.type === 'file') {
         body[field.name] = await field.files[0]?.text();
@@ -654,10 +655,10 @@
     button?.setAttribute('aria-busy', 'true');
     try {
       const path = fill(form.dataset.path, values);
-      // A form that adds overwrites nothing.
-      const more = form.dataset.fresh !== undefined ? { 'If-None-Match': '*' } : {};
+      // A form that adds overwrites nothing, and one that changes nothing that it has not seen.
+      const more = form.dataset.fresh !== undefined ? { 'If-None-Match': '*' } : form.dataset.tag ? { 'If-Match': form.dataset.tag } : {};
       let result = {};
-      if (form.dataset.csv !== undefined) result = await sendText(path, body.csv || '');
+      if (form.dataset.csv !== undefined) result = await sendText(path, body.csv || '', form.dataset.result);
       else result = await api(form.dataset.send, path, form.dataset.bare !== undefined ? undefined : body, more);
       if (place) place.hidden = true;
       const said = form.dataset.result ? fill(form.dataset.result, result) : form.dataset.done;
@@ -668,6 +669,7 @@
       if (form.dataset.then !== undefined) { sessionStorage.setItem('said', said || ''); location.reload(); }
       else { form.reset(); everything(); }
     } catch (error) {
+      if (error.kind === 'changed') return changedMeanwhile(form, error.tag);
       if (error.status === 412) {
         const name = $('input[data-url]:not([type=hidden])', form);
         error.message = fill(words('exists'), { name: name.value.trim() });
@@ -682,7 +684,23 @@
     }
   }
 
-  async function sendText(path, text) {
+  // Somebody else was faster. What was typed stays, and is sent over theirs if it is sent again.
+  function changedMeanwhile(form, tag) {
+    form.dataset.tag = tag || '';
+    const place = $('[data-wrong]', form);
+    const text = fill(words(tag ? 'changed' : 'gone'), { name: form.dataset.name });
+    place.replaceChildren(text);
+    if (tag) {
+      const link = document.createElement('a');
+      link.href = form.dataset.at;
+      link.target = '_blank';
+      link.textContent = words('changed_look');
+      place.append(' ', link);
+    }
+    place.hidden = false;
+  }
+
+  async function sendText(path, text, said) {
     const answer = await fetch(`/api/v1/${path}`, {
       method: 'POST', body: text, headers: { 'Content-Type': 'text/csv', 'X-CSRF-Token': meta('csrf'), Accept: 'application/json' },
     });
@@ -691,13 +709,17 @@
       throw new Error(value.text || words('failed'));
     }
     const result = await answer.json().catch(() => ({}));
-    const wrong = (result.errors || []).slice(0, 5).map((line) => `${line.line ?? ''} ${line.text ?? line.error ?? ''}`.trim());
-    if (wrong.length) throw new Error(wrong.join('; '));
+    // What was taken is told as well as what was not.
+    const wrong = (result.errors || []).slice(0, 5).map((line) => fill(words('line'), line));
+    if (wrong.length) throw new Error([fill(said, result), ...wrong].join('\n'));
     return result;
   }
 
   document.addEventListener('change', (event) => {
     const field = event.target;
+    // What is taken away is not typed anew.
+    const other = field.dataset.remove && field.form.elements[field.dataset.remove];
+    if (other) { other.disabled = field.checked; if (field.checked) other.value = ''; }
     if (field.dataset.submit !== undefined) field.form.submit();
     if (field.name === 'device' || field.name === 'number') {
       const option = field.closest('.opt')?.querySelector('input[type=radio]');

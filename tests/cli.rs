@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::net::UdpSocket;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use sottovoce::control::input::StoreAnswer;
@@ -203,6 +203,46 @@ fn apply_prints_what_changed_and_then_that_nothing_did() {
     assert!(wrong.stdout.is_empty());
 }
 
+/// The service writes its rows in one process, commands write theirs in others.
+#[test]
+fn commands_beside_a_running_service_keep_one_chain() {
+    let node = Node::new();
+    node.configure("");
+    fs::write(node.folder.join("people.toml"), PEOPLE).unwrap();
+    let mut changed = 0;
+
+    // From nothing, all at once: one of them makes the tables, and one of them the people.
+    let begun: Vec<_> = (0..4)
+        .map(|_| node.begin(&["apply", "people.toml", "--config", "sottovoce.toml"]))
+        .collect();
+    for child in begun {
+        let said = child.wait_with_output().unwrap();
+        assert!(said.status.success(), "{said:?}");
+        changed += usize::from(text(&said.stdout) != "nothing changed\n");
+    }
+    assert_eq!(changed, 1);
+
+    std::thread::scope(|scope| {
+        let service = scope.spawn(|| node.write_audit(200));
+        while !service.is_finished() {
+            let set = node.run(
+                &["user", "passwd", "mia", "--organisation", "acme"],
+                "password\n",
+            );
+            assert!(set.status.success(), "{set:?}");
+        }
+    });
+
+    let verified = node.run(&["audit", "verify"], "");
+    let said = text(&verified.stdout);
+    assert!(said.starts_with("intact: "), "{said}");
+    let export = node.run(&["audit", "export"], "");
+    let export = text(&export.stdout);
+    let passwd = export.matches("admin_user_passwd").count();
+    assert_eq!(said, format!("intact: {} rows\n", 200 + 2 + passwd));
+    assert!(passwd > 0);
+}
+
 #[test]
 fn a_password_is_read_from_standard_input_where_that_is_no_terminal() {
     let node = Node::new();
@@ -378,8 +418,8 @@ impl Node {
         self.command(arguments, "")
     }
 
-    fn command(&self, arguments: &[&str], input: &str) -> Output {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sottovoce"))
+    fn begin(&self, arguments: &[&str]) -> Child {
+        Command::new(env!("CARGO_BIN_EXE_sottovoce"))
             .args(arguments)
             .current_dir(&self.folder)
             .env_remove("RUST_LOG")
@@ -387,7 +427,11 @@ impl Node {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .unwrap();
+            .unwrap()
+    }
+
+    fn command(&self, arguments: &[&str], input: &str) -> Output {
+        let mut child = self.begin(arguments);
         // A command that reads nothing may be gone by now.
         let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
         child.wait_with_output().unwrap()

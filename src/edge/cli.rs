@@ -291,8 +291,11 @@ pub async fn apply(config: &Config, people: &Path, out: &mut impl Write) -> anyh
     let languages = prompts::languages(&config.node.share, &config.node.language);
     let people = People::load(people, &languages.unwrap_or_default())?;
     let store = open(config).await?;
-    let changes = store.apply(&people, &config.sip.domain).await?;
+    let changes = store
+        .apply(&people, &config.sip.domain, clock::utc_ms())
+        .await;
     store.close().await;
+    let changes = changes?;
     if changes.is_empty() {
         writeln!(out, "nothing changed")?;
     }

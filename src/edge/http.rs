@@ -9,6 +9,7 @@ pub mod agents;
 pub mod asking;
 pub mod audit;
 pub mod calls;
+pub mod condition;
 pub mod console;
 pub mod document;
 pub mod events;

@@ -8,10 +8,12 @@ mod entries;
 pub mod import;
 #[cfg(test)]
 mod tests;
+mod version;
 
 pub use crate::edge::people::edit::{EditError, SupervisorWishes, Wish};
+pub use crate::edge::people::version::Version;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
@@ -30,6 +32,9 @@ pub struct People {
     /// Languages that supervisors may be spoken to in: those that there are prompts in. None named:
     /// it is not known here which there are.
     pub languages: Vec<String>,
+    /// Names that administrators sign in with: nobody new gets one. Known where people are edited
+    /// in a database; a file does not know them.
+    pub administrators: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -81,8 +86,8 @@ pub struct Supervisor {
 #[derive(Clone, PartialEq, Eq)]
 pub enum Secret {
     Given(String),
-    /// The one that the store has.
-    Kept,
+    /// The one that the store has: its hash.
+    Kept(String),
 }
 
 impl fmt::Debug for Secret {
@@ -104,6 +109,18 @@ pub enum PeopleError {
 }
 
 impl People {
+    pub fn pool(&self, organisation: &str, name: &str) -> Option<&Pool> {
+        self.organisations.get(organisation)?.pools.get(name)
+    }
+
+    pub fn agent(&self, organisation: &str, extension: &str) -> Option<&Agent> {
+        self.organisations.get(organisation)?.agents.get(extension)
+    }
+
+    pub fn supervisor(&self, organisation: &str, user: &str) -> Option<&Supervisor> {
+        self.organisations.get(organisation)?.supervisors.get(user)
+    }
+
     /// `languages` are those that there are prompts in.
     pub fn load(path: &Path, languages: &[String]) -> Result<Self, PeopleError> {
         match std::fs::read_to_string(path) {

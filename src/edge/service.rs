@@ -129,7 +129,9 @@ pub async fn start(config: Config, apply: Option<&Path>) -> anyhow::Result<Runni
     }
     if let Some(path) = apply {
         let people = People::load(path, &prompts.languages)?;
-        let changes = store.apply(&people, &config.sip.domain).await?;
+        let changes = store
+            .apply(&people, &config.sip.domain, clock::utc_ms())
+            .await?;
         info!(changes = changes.len(), file = %path.display(), "people applied");
     }
     let directory = Arc::new(store.load_directory(&prompts.languages).await?);

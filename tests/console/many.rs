@@ -156,7 +156,7 @@ async fn serve(folder: &Folder) -> std::net::SocketAddr {
     let text = people();
     let people = People::parse("people.toml", &text, &|_| None).expect("people");
     store
-        .apply(&people, "many")
+        .apply(&people, "many", 1)
         .await
         .expect("they are applied");
     store

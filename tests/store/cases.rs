@@ -12,6 +12,7 @@ use sottovoce::edge::config::DatabaseUrl;
 use sottovoce::edge::people::People;
 use sottovoce::edge::store::audit::{Selection, Verdict};
 use sottovoce::edge::store::sign_ins::{Account, TokenHash};
+use sottovoce::edge::store::users::Added;
 use sottovoce::edge::store::{Lost, PinOutcome, Recorder, Store, StoreError};
 use sottovoce::id::{CallId, HelpId, Language, RecordId, SessionId};
 use tokio::sync::mpsc;
@@ -283,7 +284,7 @@ pub async fn phones_that_register_are_found_by_name(database: Database) {
     assert_eq!(store.sip_credentials("nobody").await.unwrap(), None);
     // Another realm is another HA1, and no other password.
     let people = read(PEOPLE);
-    let changes = store.apply(&people, "other.example").await.unwrap();
+    let changes = store.apply(&people, "other.example", 1).await.unwrap();
     let changes: Vec<_> = changes.iter().map(ToString::to_string).collect();
     assert_eq!(
         changes,
@@ -320,7 +321,7 @@ pub async fn a_name_of_another_organisation_is_not_taken_away(database: Database
             "the name under which a phone registers, \"mia\" already belongs to organisation \"acme\"",
         ),
     ] {
-        let refused = store.apply(&read(text), REALM).await.unwrap_err();
+        let refused = store.apply(&read(text), REALM, 1).await.unwrap_err();
         assert_eq!(refused.to_string(), expected);
     }
 
@@ -345,29 +346,30 @@ pub async fn passwords_are_set_outside_the_file_and_left_alone_by_it(database: D
     let store = database.store().await;
     apply(&store, PEOPLE).await;
 
-    assert!(store.add_administrator("root", "one", 1).await.unwrap());
-    assert!(!store.add_administrator("root", "two", 2).await.unwrap());
+    let add = async |password| store.add_administrator("root", password, 1).await.unwrap();
+    assert_eq!(add("one").await, Added::Made);
+    assert_eq!(add("two").await, Added::Exists);
     assert!(
         store
-            .set_administrator_password("root", "three")
+            .set_administrator_password("root", "three", 2)
             .await
             .unwrap()
     );
     assert!(
         !store
-            .set_administrator_password("toor", "three")
+            .set_administrator_password("toor", "three", 2)
             .await
             .unwrap()
     );
     assert!(
         store
-            .set_supervisor_password("acme", "ann", "x")
+            .set_supervisor_password("acme", "ann", "x", 2)
             .await
             .unwrap()
     );
     assert!(
         !store
-            .set_supervisor_password("beta", "ann", "x")
+            .set_supervisor_password("beta", "ann", "x", 2)
             .await
             .unwrap()
     );
@@ -380,7 +382,7 @@ pub async fn who_signs_in_is_known_by_the_token_until_it_expires(database: Datab
     apply(&store, PEOPLE).await;
     store.add_administrator("root", "one", 1).await.unwrap();
     store
-        .set_supervisor_password("acme", "ann", "secret")
+        .set_supervisor_password("acme", "ann", "secret", 2)
         .await
         .unwrap();
     let ann = Account::Supervisor {
@@ -740,7 +742,7 @@ pub fn read(text: &str) -> People {
 }
 
 pub async fn apply(store: &Store, text: &str) -> Vec<String> {
-    let changes = store.apply(&read(text), REALM).await.unwrap();
+    let changes = store.apply(&read(text), REALM, 1).await.unwrap();
     changes.iter().map(ToString::to_string).collect()
 }
 

@@ -4,10 +4,12 @@ use sottovoce::control::record::Source;
 use sottovoce::edge::people::{EditError, People, Secret, Wish};
 use sottovoce::edge::store::audit::{Row, Selection, Verdict};
 use sottovoce::edge::store::people::EditFailed;
+use sottovoce::edge::store::sign_ins::{Account, TokenHash};
+use sottovoce::edge::store::users::Added;
 use sottovoce::edge::store::{PinOutcome, Store};
 use sottovoce::wire::document::{Given, Table};
 
-use crate::cases::{PEOPLE, REALM, read};
+use crate::cases::{PEOPLE, REALM, apply, read};
 use crate::databases::Database;
 
 pub async fn one_person_is_changed_and_the_audit_tells_it(database: Database) {
@@ -24,7 +26,8 @@ pub async fn one_person_is_changed_and_the_audit_tells_it(database: Database) {
     let people = store.people().await.unwrap();
     let acme = &people.organisations["acme"];
     assert_eq!(acme.agents["777"].name, "Kaisa K.");
-    assert_eq!(acme.supervisors["mia"].pin, Some(Secret::Kept));
+    let pin = acme.supervisors["mia"].pin.as_ref();
+    assert!(matches!(pin, Some(Secret::Kept(_))));
     let pin = store.verify_pin("acme", "mia", "4711").await.unwrap();
     assert_eq!(pin, PinOutcome::Matches);
 
@@ -94,7 +97,6 @@ pub async fn two_who_edit_at_once_overwrite_nothing(database: Database) {
 }
 
 pub async fn who_is_removed_is_signed_out_and_an_empty_organisation_goes(database: Database) {
-    use sottovoce::edge::store::sign_ins::{Account, TokenHash};
     let store = with_people(&database).await;
     let token = TokenHash::of("token");
     let mia = Account::Supervisor {
@@ -130,9 +132,137 @@ pub async fn who_is_removed_is_signed_out_and_an_empty_organisation_goes(databas
     store.close().await;
 }
 
+pub async fn commands_tell_the_audit_what_they_did_and_what_they_could_not(database: Database) {
+    let store = database.store().await;
+    let beta = "[[organisation]]\nid = \"beta\"\nname = \"B\"\nsupervising_numbers = [\"801\"]";
+
+    store.apply(&read(PEOPLE), REALM, 1).await.unwrap();
+    store.apply(&read(PEOPLE), REALM, 2).await.unwrap();
+    store.apply(&read(beta), REALM, 3).await.unwrap_err();
+    for _ in 0..2 {
+        store.add_administrator("root", "one", 4).await.unwrap();
+    }
+    for (organisation, user) in [("acme", "mia"), ("acme", "nobody")] {
+        let set = store.set_supervisor_password(organisation, user, "two", 5);
+        assert_eq!(set.await.unwrap(), user == "mia");
+    }
+    store
+        .set_administrator_password("root", "three", 6)
+        .await
+        .unwrap();
+
+    let rows = store.audit_page(&Selection::default(), 0).await.unwrap();
+    assert!(
+        rows.iter()
+            .all(|row| row.actor == "command-line" && row.source == "system")
+    );
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let detail = row.detail.as_deref().unwrap();
+            (row.at_ms, &*row.action, detail, &*row.outcome)
+        })
+        .collect();
+    let taken = "the supervising number \"801\" already belongs to organisation \"acme\"";
+    let (of_apply, of_users) = told.split_at(told.len() - 6);
+    assert!(of_apply.contains(&(1, "admin_apply", "created supervisor acme/mia", "done")));
+    assert!(of_apply.iter().all(|(at_ms, ..)| *at_ms == 1), "{told:?}");
+    let expected = [
+        (3, "admin_apply", taken, "refused"),
+        (4, "admin_user_add", "created administrator root", "done"),
+        (4, "admin_user_add", "administrator root", "refused"),
+        (
+            5,
+            "admin_user_passwd",
+            "changed supervisor acme/mia: password",
+            "done",
+        ),
+        (5, "admin_user_passwd", "supervisor acme/nobody", "refused"),
+        (
+            6,
+            "admin_user_passwd",
+            "changed administrator root: password",
+            "done",
+        ),
+    ];
+    assert_eq!(of_users, expected);
+    let rows = rows.len() as u64;
+    assert_eq!(
+        store.verify_audit().await.unwrap(),
+        Verdict::Intact { rows }
+    );
+    store.close().await;
+}
+
+/// Each with a connection of its own, as two processes have.
+pub async fn two_who_apply_one_file_at_once_change_it_once(database: Database) {
+    let (one, other) = (database.store().await, database.store().await);
+
+    for text in [PEOPLE.to_owned(), PEOPLE.replace("4711", "4712")] {
+        let people = read(&text);
+        let (first, second) =
+            tokio::join!(one.apply(&people, REALM, 1), other.apply(&people, REALM, 1));
+
+        let (first, second) = (first.unwrap(), second.unwrap());
+        assert!(
+            first.is_empty() != second.is_empty(),
+            "{first:?} {second:?}"
+        );
+    }
+    let verdict = one.verify_audit().await.unwrap();
+    assert!(matches!(verdict, Verdict::Intact { .. }), "{verdict:?}");
+    one.close().await;
+    other.close().await;
+}
+
+pub async fn nobody_new_signs_in_as_an_administrator_does(database: Database) {
+    let store = with_people(&database).await;
+    let add = async |name| store.add_administrator(name, "password", 1).await.unwrap();
+    assert_eq!(add("root").await, Added::Made);
+    for (name, somebody) in [("mia", "supervisor acme/mia"), ("205", "agent acme/205")] {
+        assert_eq!(add(name).await, Added::Namesake(somebody.to_owned()));
+    }
+
+    let before = store.people().await.unwrap();
+    for text in [
+        PEOPLE.replace("user = \"ann\"", "user = \"root\""),
+        format!("{PEOPLE}\n[[agent]]\norganisation = \"acme\"\nextension = \"root\"\nname = \"R\""),
+    ] {
+        let refused = store.apply(&read(&text), REALM, 2).await.unwrap_err();
+        let refused = refused.to_string();
+        let expected = " acme/root: expected a name that no administrator signs in with";
+        assert!(refused.ends_with(expected), "{refused}");
+    }
+    let refused = edit(&store, |people| put_agent(people, "root", "Roope")).await;
+    assert_eq!(
+        refused.unwrap_err().to_string(),
+        "extension: expected a name that no administrator signs in with, found \"root\""
+    );
+    assert_eq!(store.people().await.unwrap(), before);
+
+    // Two who were called the same before this was refused go on as they were.
+    database
+        .execute("UPDATE administrators SET user_name = 'ann'")
+        .await;
+    store
+        .set_supervisor_password("acme", "ann", "of ann", 3)
+        .await
+        .unwrap();
+    assert_eq!(apply(&store, PEOPLE).await, Vec::<String>::new());
+    edit(&store, |people| put_agent(people, "204", "Aino"))
+        .await
+        .unwrap();
+    for (password, administrator) in [("password", true), ("of ann", false)] {
+        let accounts = store.accounts(None, "ann", password).await.unwrap();
+        let is_administrator = matches!(accounts[..], [Account::Administrator { .. }]);
+        assert_eq!((accounts.len(), is_administrator), (1, administrator));
+    }
+    store.close().await;
+}
+
 async fn with_people(database: &Database) -> Store {
     let store = database.store().await;
-    store.apply(&read(PEOPLE), REALM).await.unwrap();
+    store.apply(&read(PEOPLE), REALM, 1).await.unwrap();
     store
 }
 

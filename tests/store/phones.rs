@@ -119,7 +119,7 @@ pub async fn nobody_takes_the_phone_of_another(database: Database) {
 
 async fn with_people(database: &Database) -> Store {
     let store = database.store().await;
-    store.apply(&read(PEOPLE), REALM).await.unwrap();
+    store.apply(&read(PEOPLE), REALM, 1).await.unwrap();
     store
 }
 

@@ -93,7 +93,7 @@ pub async fn a_direct_call_counts_for_the_one_pool_of_its_agent(database: Databa
 
     // 204 is in two, but the call was routed by one; 205 was called directly.
     store
-        .apply(&read(&in_pools("\"sales\"")), REALM)
+        .apply(&read(&in_pools("\"sales\"")), REALM, 1)
         .await
         .unwrap();
     assert_eq!(keys().await, [pool("sales", 1), pool("support", 1)]);
@@ -102,7 +102,7 @@ pub async fn a_direct_call_counts_for_the_one_pool_of_its_agent(database: Databa
     assert_eq!(view, [["mia", "support"], ["ona", "sales"]]);
 
     store
-        .apply(&read(&in_pools("\"sales\", \"support\"")), REALM)
+        .apply(&read(&in_pools("\"sales\", \"support\"")), REALM, 1)
         .await
         .unwrap();
     assert_eq!(keys().await, [(None, 1), pool("support", 1)]);
@@ -191,7 +191,7 @@ pub async fn a_supervisor_sees_their_own_and_their_agents(database: Database) {
     let store = with_two_sessions(&database).await;
     let name = "name = \"Eino\"\n";
     let people = PEOPLE.replace(name, &format!("{name}pools = [\"support\"]\n"));
-    store.apply(&read(&people), REALM).await.unwrap();
+    store.apply(&read(&people), REALM, 1).await.unwrap();
     let sight = |organisation: &str, user: &str| Sight::Supervisor {
         organisation: organisation.into(),
         user: user.into(),

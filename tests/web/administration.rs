@@ -118,6 +118,16 @@ async fn what_is_wrong_is_refused_with_the_name_of_its_field() {
         ),
         ("supervisors/zoe", supervisor(json!({"shoe": 44})), "shoe"),
         ("supervisors/z%20e", supervisor(json!({})), "user:"),
+        (
+            "supervisors/root",
+            supervisor(json!({})),
+            "user: expected a name that no administrator signs in with",
+        ),
+        (
+            "agents/root",
+            json!({"name": "Roope"}),
+            "extension: expected a name that no administrator signs in with",
+        ),
         ("agents/777", json!({"name": " "}), "name:"),
         (
             "agents/777",

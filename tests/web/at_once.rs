@@ -54,6 +54,84 @@ async fn of_two_who_add_the_same_name_at_once_one_is_told_that_it_is_there() {
     world.stop();
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_changed_meanwhile_is_not_changed_unseen() {
+    let world = World::new("meanwhile").await;
+    let root = world.client("root").await;
+    let gamma = "/api/v1/admin/organisations/gamma";
+    let zoe = |name: &str| json!({"name": name, "phone": "+358406660001", "pin": "1234"});
+
+    for (path, one, other) in [
+        (
+            gamma.to_owned(),
+            json!({"name": "Gamma"}),
+            json!({"name": "G"}),
+        ),
+        (
+            format!("{gamma}/pools/night"),
+            json!({}),
+            json!({"agent_notice": "silent"}),
+        ),
+        (
+            format!("{gamma}/agents/777"),
+            json!({"name": "Kaisa"}),
+            json!({"name": "Kaisa", "password": "another one"}),
+        ),
+        (
+            format!("{gamma}/supervisors/zoe"),
+            zoe("Zoe"),
+            zoe("Zoe Z."),
+        ),
+    ] {
+        let if_match = async |method: Method, tag: &str, body: Option<&Value>| {
+            let request = root.request(method, &path, body.cloned());
+            let request = request.header("If-Match", tag).build().unwrap();
+            root.execute(request).await
+        };
+        let tag = async || {
+            let shown = root.get(&path).await;
+            shown.expect(200);
+            text_of_tag(&shown)
+        };
+        let gone = if_match(Method::PUT, "*", Some(&one)).await;
+        assert_eq!(gone.expect(412)["error"], "changed", "{path}");
+        root.put(&path, Some(one.clone())).await.expect(201);
+        let seen = tag().await;
+        assert_eq!(tag().await, seen, "{path}: nothing has changed");
+
+        // Somebody else is faster.
+        if_match(Method::PUT, &seen, Some(&other)).await.expect(200);
+        let refused = if_match(Method::PUT, &seen, Some(&one)).await;
+        assert_eq!(refused.expect(412)["error"], "changed", "{path}");
+        let now = tag().await;
+        assert_ne!(now, seen, "{path}");
+        assert_eq!(text_of_tag(&refused), now, "{path}: it is told");
+        if_match(Method::DELETE, &seen, None).await.expect(412);
+
+        if_match(Method::PUT, &now, Some(&one)).await.expect(200);
+    }
+    // Of several who have seen the same, one is let through.
+    let path = format!("{gamma}/agents/777");
+    let seen = text_of_tag(&root.get(&path).await);
+    let changing = (0..8).map(|n| {
+        let request = root.request(Method::PUT, &path, Some(json!({"name": format!("K {n}")})));
+        let request = request.header("If-Match", &seen).build().unwrap();
+        let root = root.clone();
+        tokio::spawn(async move { root.execute(request).await.status })
+    });
+    let mut statuses = Vec::new();
+    for status in changing.collect::<Vec<_>>() {
+        statuses.push(status.await.unwrap());
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 412, 412, 412, 412, 412, 412, 412]);
+    world.stop();
+}
+
+fn text_of_tag(answer: &Answer) -> String {
+    answer.headers["etag"].to_str().unwrap().to_owned()
+}
+
 async fn only_new(root: Client, path: String, body: Value) -> Answer {
     let request = root.request(Method::PUT, &path, Some(body));
     let request = request.header("If-None-Match", "*").build().unwrap();

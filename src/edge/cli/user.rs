@@ -8,6 +8,7 @@ use crate::edge::cli::open;
 use crate::edge::clock;
 use crate::edge::config::Config;
 use crate::edge::people::MIN_PASSWORD;
+use crate::edge::store::users::Added;
 
 /// Makes an administrator.
 pub async fn add(config: &Config, name: &str, out: &mut impl Write) -> anyhow::Result<()> {
@@ -25,10 +26,14 @@ pub async fn add(config: &Config, name: &str, out: &mut impl Write) -> anyhow::R
         .add_administrator(name, &password, clock::utc_ms())
         .await;
     store.close().await;
-    if !added? {
-        bail!(
+    match added? {
+        Added::Made => {}
+        Added::Exists => bail!(
             "there is an administrator {name} already; `sottovoce user passwd` sets the password"
-        );
+        ),
+        Added::Namesake(somebody) => {
+            bail!("{name:?}: expected a name that nobody else signs in with; {somebody} does")
+        }
     }
     writeln!(out, "created administrator {name}")?;
     Ok(())
@@ -47,12 +52,14 @@ pub async fn passwd(
         Some(organisation) => (
             format!("supervisor {organisation}/{name}"),
             store
-                .set_supervisor_password(organisation, name, &password)
+                .set_supervisor_password(organisation, name, &password, clock::utc_ms())
                 .await,
         ),
         None => (
             format!("administrator {name}"),
-            store.set_administrator_password(name, &password).await,
+            store
+                .set_administrator_password(name, &password, clock::utc_ms())
+                .await,
         ),
     };
     store.close().await;

@@ -11,8 +11,9 @@ pub mod organisations;
 pub mod pools;
 pub mod supervisors;
 
+use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use serde::{Deserialize, Deserializer, Serialize};
 use tracing::warn;
 use utoipa::ToSchema;
@@ -21,12 +22,12 @@ use utoipa_axum::routes;
 
 use crate::edge::clock;
 use crate::edge::http::Web;
-use crate::edge::http::asking::OnlyNew;
+use crate::edge::http::condition::Condition;
 use crate::edge::http::refusal::Refusal;
 use crate::edge::http::refusals::OfAdministration;
 use crate::edge::http::viewer::AdministratorViewer;
 use crate::edge::people::import::LineError;
-use crate::edge::people::{EditError, Organisation, People, Wish};
+use crate::edge::people::{EditError, Organisation, People, Version, Wish};
 use crate::edge::store::audit::Row;
 use crate::edge::store::people::{Change, EditFailed};
 use crate::wire::document::Given;
@@ -140,17 +141,15 @@ impl From<EditFailed> for Refusal {
                 let status = StatusCode::PRECONDITION_FAILED;
                 Self::new(status, "exists", format!("{error}."))
             }
-        }
-    }
-}
-
-impl OnlyNew {
-    /// Refuses to set anew what was to be made. Asked within the edit, so that of two who make the
-    /// same thing at once the second one is told.
-    fn allows(self, was_there: bool, name: &str) -> Result<(), EditError> {
-        match self.0 && was_there {
-            true => Err(EditError::Exists(name.to_owned())),
-            false => Ok(()),
+            EditFailed::Refused(EditError::Changed { name, now }) => {
+                let text = match now {
+                    Some(_) => format!("{name} was changed meanwhile: read it again."),
+                    None => format!("{name} is not there any more."),
+                };
+                let mut refusal = Self::new(StatusCode::PRECONDITION_FAILED, "changed", text);
+                refusal.now = now;
+                refusal
+            }
         }
     }
 }
@@ -161,6 +160,46 @@ fn put_status(was_there: bool) -> StatusCode {
         true => StatusCode::OK,
         false => StatusCode::CREATED,
     }
+}
+
+/// One thing with the `ETag` of its state.
+type Shown<T> = ([(HeaderName, HeaderValue); 1], Json<T>);
+
+/// Puts one thing in where the condition holds for the state that it is in now: 201 for one that
+/// was not there before.
+async fn put_one<T>(
+    web: &Web,
+    administrator: &AdministratorViewer,
+    name: &str,
+    condition: &Condition,
+    now: impl Fn(&People) -> Option<Version>,
+    mut put: impl FnMut(&mut People) -> Result<T, EditError>,
+) -> Result<(StatusCode, Json<T>), Refusal> {
+    let ((status, entry), _) = edit(web, administrator, |people| {
+        let now = now(people);
+        let status = put_status(now.is_some());
+        condition.allows(now, name)?;
+        Ok((status, put(people)?))
+    })
+    .await?;
+    Ok((status, Json(entry)))
+}
+
+/// Takes one thing out, where the condition holds.
+async fn remove_one(
+    web: &Web,
+    administrator: &AdministratorViewer,
+    name: &str,
+    condition: &Condition,
+    now: impl Fn(&People) -> Option<Version>,
+    mut remove: impl FnMut(&mut People) -> Result<(), EditError>,
+) -> Result<StatusCode, Refusal> {
+    edit(web, administrator, |people| {
+        condition.allows(now(people), name)?;
+        remove(people)
+    })
+    .await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A secret that was not named stays, `null` takes it away.

@@ -1,13 +1,10 @@
 //! What rows ask of call control, and how its answers become theirs.
 
-use std::convert::Infallible;
 use std::str::FromStr;
 
 use axum::extract::{FromRequestParts, Path};
-use axum::http::header::IF_NONE_MATCH;
 use axum::http::request::Parts;
 use serde::de::DeserializeOwned;
-use utoipa::IntoParams;
 
 use crate::control::input::{Ask, Operator, Reply};
 use crate::edge::http::Web;
@@ -54,29 +51,4 @@ impl<S: Send + Sync, T: DeserializeOwned + Send> FromRequestParts<S> for Segment
             Err(_) => Err(Refusal::not_found()),
         }
     }
-}
-
-/// Whether a thing is to be made and nothing that is there to be set anew: `If-None-Match: *`
-/// (RFC 9110 §13.1.2). Other values name a state of the thing, of which none is ever told.
-#[derive(Clone, Copy, Debug)]
-pub struct OnlyNew(pub bool);
-
-impl<S: Send + Sync> FromRequestParts<S> for OnlyNew {
-    type Rejection = Infallible;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
-        let mut named = parts.headers.get_all(IF_NONE_MATCH).iter();
-        Ok(Self(
-            named.any(|value| value.as_bytes().trim_ascii() == b"*"),
-        ))
-    }
-}
-
-/// The header of [`OnlyNew`], for the OpenAPI document.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Header)]
-pub struct IfNoneMatch {
-    /// `*`: only where there is none of this name yet; 412 otherwise.
-    #[param(rename = "If-None-Match")]
-    pub if_none_match: Option<String>,
 }

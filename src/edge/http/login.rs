@@ -172,6 +172,15 @@ pub async fn sign_in(
             Refusal::too_many(text, lock.as_secs().max(1))
         })?;
     let mut accounts = web.store.accounts(organisation, user, password).await?;
+    if organisation.is_none()
+        && let Some(administrator) = accounts
+            .iter()
+            .position(|account| matches!(account, Account::Administrator { .. }))
+    {
+        // A namesake with the same password, from before names were kept apart, is of an
+        // organisation and can say of which; an administrator is of none.
+        accounts = vec![accounts.swap_remove(administrator)];
+    }
     let account = match (accounts.pop(), accounts.is_empty()) {
         (Some(account), true) => account,
         (Some(_), false) => {

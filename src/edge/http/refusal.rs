@@ -14,7 +14,9 @@ use utoipa::ToSchema;
 
 use crate::control::refusal::ErrorCode;
 use crate::edge::catalogue::Catalogue;
+use crate::edge::http::condition::etag;
 use crate::edge::live::Busy;
+use crate::edge::people::Version;
 use crate::edge::store::StoreError;
 
 /// When it may go better, after too much was asked at once.
@@ -27,6 +29,8 @@ pub struct Refusal {
     pub body: RefusalBody,
     /// Seconds after which it may go better.
     pub retry_after: Option<u64>,
+    /// The state that a thing is in, where another one was expected.
+    pub now: Option<Version>,
 }
 
 /// The body of every answer that is not 2xx.
@@ -52,6 +56,7 @@ impl Refusal {
                 text: text.into(),
             },
             retry_after: None,
+            now: None,
         }
     }
 
@@ -110,6 +115,9 @@ impl IntoResponse for Refusal {
         if let Some(seconds) = self.retry_after {
             let value = HeaderValue::from(seconds);
             response.headers_mut().insert(header::RETRY_AFTER, value);
+        }
+        if let Some(now) = self.now {
+            response.headers_mut().extend(etag(&now));
         }
         response
     }

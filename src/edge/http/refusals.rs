@@ -20,7 +20,34 @@ impl IntoResponses for OfAdministration {
     }
 }
 
-fn described<const N: usize>(
+/// Of every row that puts one thing in.
+pub struct OfPutting;
+
+impl IntoResponses for OfPutting {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        described([
+            (400, "a field that is wrong, by its name"),
+            (404, "no such organisation"),
+            (412, NOT_AS_SEEN),
+            (413, "too large"),
+        ])
+    }
+}
+
+/// Of every row that takes one thing out.
+pub struct OfRemoving;
+
+impl IntoResponses for OfRemoving {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        described([(412, NOT_AS_SEEN)])
+    }
+}
+
+const NOT_AS_SEEN: &str = "If-None-Match and it is there already, or If-Match and it is no longer \
+                           in that state";
+
+/// Refusals by status, each with what it says.
+pub fn described<const N: usize>(
     refusals: [(u16, &'static str); N],
 ) -> BTreeMap<String, RefOr<Response>> {
     let body = || Content::new(Some(Ref::from_schema_name(RefusalBody::name())));

@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::edge::people::{Organisation, People, Secret, entries};
+use crate::edge::people::{Organisation, People, Secret, Version, entries};
 use crate::wire::document::{Complaint, Table};
 
 /// Why people stay as they are.
@@ -15,6 +15,9 @@ pub enum EditError {
     /// It was to be made, and is there already.
     #[error("{0} is there already")]
     Exists(String),
+    /// It is no longer as the one who changes it has seen it; `None`: it is gone.
+    #[error("{name} was changed meanwhile")]
+    Changed { name: String, now: Option<Version> },
     /// `devices: expected …, found …`
     #[error("{}", Told(.0))]
     Wrong(#[from] Complaint),
@@ -77,14 +80,8 @@ impl People {
                 .iter()
                 .find(|number| old.agents.contains_key(*number))
         {
-            entered = Err(Complaint {
-                file: "".into(),
-                line: 0,
-                place: "supervising_numbers".to_owned(),
-                message: format!(
-                    "expected a number that is not an agent's extension, found {number:?}"
-                ),
-            });
+            let expected = "a number that is not an agent's extension";
+            entered = Err(expected_at("supervising_numbers", expected, number));
         }
         match (entered, old) {
             (Err(complaint), old) => {
@@ -124,6 +121,9 @@ impl People {
         password: Wish,
     ) -> Result<(), EditError> {
         let old = self.organisation(id)?.agents.remove(extension);
+        if old.is_none() {
+            self.no_administrator_is("extension", extension)?;
+        }
         let entered = entries::agent(table, self);
         let agents = &mut self.organisation(id)?.agents;
         if let Err(complaint) = entered {
@@ -146,6 +146,9 @@ impl People {
         wishes: SupervisorWishes,
     ) -> Result<(), EditError> {
         let old = self.organisation(id)?.supervisors.remove(user);
+        if old.is_none() {
+            self.no_administrator_is("user", user)?;
+        }
         let entered = entries::supervisor(table, self);
         let supervisors = &mut self.organisation(id)?.supervisors;
         if let Err(complaint) = entered {
@@ -166,6 +169,18 @@ impl People {
             wishes.password.over(password, &mut new.password);
         }
         Ok(())
+    }
+
+    /// Nobody new signs in as an administrator does.
+    fn no_administrator_is(&self, place: &str, name: &str) -> Result<(), Complaint> {
+        match self.administrators.contains(name) {
+            true => Err(expected_at(
+                place,
+                "a name that no administrator signs in with",
+                name,
+            )),
+            false => Ok(()),
+        }
     }
 
     /// An organisation goes when nobody is left in it.
@@ -234,6 +249,16 @@ impl People {
         let supervisors = &mut self.organisation(id)?.supervisors;
         supervisors.remove(user).ok_or(EditError::NotFound)?;
         Ok(())
+    }
+}
+
+/// A complaint about a field that was given by itself.
+fn expected_at(place: &str, expected: &str, found: &str) -> Complaint {
+    Complaint {
+        file: "".into(),
+        line: 0,
+        place: place.to_owned(),
+        message: format!("expected {expected}, found {found:?}"),
     }
 }
 

@@ -129,7 +129,9 @@ fn enter_agent(
     let entered = people.put_agent(organisation, extension, table, Wish::Keep);
     entered.map_err(|error| match error {
         EditError::Wrong(complaint) => Some(cells.error(&complaint.place, complaint.message)),
-        EditError::InUse(text) | EditError::Exists(text) => Some(cells.error("extension", text)),
+        error @ (EditError::InUse(_) | EditError::Exists(_) | EditError::Changed { .. }) => {
+            Some(cells.error("extension", error.to_string()))
+        }
         EditError::NotFound => None,
     })
 }

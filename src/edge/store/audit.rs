@@ -68,6 +68,9 @@ pub struct Selection {
     pub sight: Sight,
 }
 
+/// Who acts where somebody runs a command.
+const COMMAND_LINE: &str = "command-line";
+
 /// Stands in the `record` of a row that no recorder handed over.
 const PAGE_RECORD: &str = "page-";
 
@@ -75,7 +78,7 @@ const PAGE_RECORD: &str = "page-";
 const PAGE: i64 = 1_000;
 
 impl Row {
-    /// What somebody did at a page or by the API, outside call control.
+    /// What somebody did outside call control: at a page, by the API, by a command.
     pub fn by(actor: &str, source: Source, action: &str, at_ms: i64) -> Self {
         Self {
             at_ms,
@@ -86,6 +89,11 @@ impl Row {
             record: format!("{PAGE_RECORD}{}", uuid::Uuid::new_v4().simple()),
             ..Self::default()
         }
+    }
+
+    /// What was done from the command line of the node, by whoever may use it.
+    pub fn by_command(action: &str, at_ms: i64) -> Self {
+        Self::by(COMMAND_LINE, Source::System, action, at_ms)
     }
 
     pub(super) fn of(record: RecordId, at_ms: i64, row: &AuditRow) -> Self {

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use sqlx::migrate::MigrateError;
 use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -82,6 +83,9 @@ pub(crate) use {all_rows, execute, one_row, rows};
 /// How long a statement waits for a lock that another process holds, and for a connection.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// After this long another process may have made the tables that it was making.
+const AGAIN: Duration = Duration::from_millis(20);
+
 impl Db {
     /// Connects. The file of SQLite is made where it is not there, readable by its owner alone.
     pub(super) async fn connect(url: &DatabaseUrl, connections: u32) -> Result<Self, StoreError> {
@@ -129,7 +133,7 @@ impl Db {
 
     pub(super) async fn migrate(&self) -> Result<(), StoreError> {
         match self {
-            Db::Sqlite(pool) => sqlx::migrate!("migrations/sqlite").run(pool).await?,
+            Db::Sqlite(pool) => migrate_sqlite(pool).await?,
             Db::Postgres(pool) => sqlx::migrate!("migrations/postgres").run(pool).await?,
         }
         Ok(())
@@ -176,6 +180,24 @@ impl Tx {
         match self {
             Tx::Sqlite(tx) => tx.rollback().await,
             Tx::Postgres(tx) => tx.rollback().await,
+        }
+    }
+}
+
+/// There is no lock around the migrations of SQLite. Of two processes that begin with an empty file
+/// at once, one finds a table there that it was about to make; looking again, it finds them all.
+async fn migrate_sqlite(pool: &SqlitePool) -> Result<(), MigrateError> {
+    let migrator = sqlx::migrate!("migrations/sqlite");
+    let mut waited = Duration::ZERO;
+    loop {
+        match migrator.run(pool).await {
+            Err(MigrateError::Execute(_) | MigrateError::ExecuteMigration(..))
+                if waited < PATIENCE =>
+            {
+                waited += AGAIN;
+                tokio::time::sleep(AGAIN).await;
+            }
+            done => return done,
         }
     }
 }

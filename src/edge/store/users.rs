@@ -1,29 +1,58 @@
-//! Administrators, and passwords that are set outside people.toml.
+//! Administrators, and passwords that are set outside people.toml: what `sottovoce user` does, and
+//! the audit's rows about it.
 
-use crate::edge::store::db::{execute, one_row};
-use crate::edge::store::people::forget_sign_ins;
+use crate::control::record::Outcome;
+use crate::edge::store::audit::{self, Row};
+use crate::edge::store::db::{Tx, execute, one_row, rows};
+use crate::edge::store::people::{begin_alone, forget_sign_ins};
 use crate::edge::store::{Store, StoreError};
 
+/// What came of making an administrator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Added {
+    Made,
+    /// There is an administrator of that name.
+    Exists,
+    /// Somebody else signs in by that name: `supervisor acme/mia`.
+    Namesake(String),
+}
+
 impl Store {
-    /// Makes an administrator; whether the name was still free.
+    /// Makes an administrator, whose name must be nobody else's: a name and a password lead to one
+    /// account.
     pub async fn add_administrator(
         &self,
         user: &str,
         password: &str,
         at_ms: i64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Added, StoreError> {
         let hash = self.hash(password).await?;
-        let mut tx = self.db().begin().await?;
-        let added = execute!(
-            &mut tx,
-            "INSERT INTO administrators (user_name, password_hash, created_ms) \
-             VALUES ($1, $2, $3) ON CONFLICT (user_name) DO NOTHING",
-            user,
-            hash,
-            at_ms
-        )?;
+        let mut tx = begin_alone(self.db()).await?;
+        let added = match namesake(&mut tx, user).await? {
+            Some(somebody) => Added::Namesake(somebody),
+            None => {
+                let added = execute!(
+                    &mut tx,
+                    "INSERT INTO administrators (user_name, password_hash, created_ms) \
+                     VALUES ($1, $2, $3) ON CONFLICT (user_name) DO NOTHING",
+                    user,
+                    hash,
+                    at_ms
+                )?;
+                match added {
+                    0 => Added::Exists,
+                    _ => Added::Made,
+                }
+            }
+        };
+        let row = Row::by_command("admin_user_add", at_ms);
+        let told = Told {
+            whom: format!("administrator {user}"),
+            done: (added == Added::Made).then(|| format!("created administrator {user}")),
+        };
+        note(&mut tx, row, told).await?;
         tx.commit().await?;
-        Ok(added == 1)
+        Ok(added)
     }
 
     /// Whether there is anybody at all who could sign in.
@@ -44,6 +73,7 @@ impl Store {
         &self,
         user: &str,
         password: &str,
+        at_ms: i64,
     ) -> Result<bool, StoreError> {
         let hash = self.hash(password).await?;
         let mut tx = self.db().begin().await?;
@@ -58,6 +88,9 @@ impl Store {
             "DELETE FROM http_sessions WHERE kind = 'administrator' AND user_name = $1",
             user
         )?;
+        let row = Row::by_command("admin_user_passwd", at_ms);
+        let whom = format!("administrator {user}");
+        note(&mut tx, row, Told::password(whom, changed == 1)).await?;
         tx.commit().await?;
         Ok(changed == 1)
     }
@@ -68,6 +101,7 @@ impl Store {
         organisation: &str,
         user: &str,
         password: &str,
+        at_ms: i64,
     ) -> Result<bool, StoreError> {
         let hash = self.hash(password).await?;
         let mut tx = self.db().begin().await?;
@@ -80,7 +114,53 @@ impl Store {
             hash
         )?;
         forget_sign_ins(&mut tx, organisation, "supervisor", user).await?;
+        let row = Row {
+            organisation: Some(organisation.to_owned()),
+            ..Row::by_command("admin_user_passwd", at_ms)
+        };
+        let whom = format!("supervisor {organisation}/{user}");
+        note(&mut tx, row, Told::password(whom, changed == 1)).await?;
         tx.commit().await?;
         Ok(changed == 1)
     }
+}
+
+/// What the audit is told of a command: what it did, or whom it was about where it could not.
+struct Told {
+    whom: String,
+    done: Option<String>,
+}
+
+impl Told {
+    fn password(whom: String, set: bool) -> Self {
+        let done = set.then(|| format!("changed {whom}: password"));
+        Self { whom, done }
+    }
+}
+
+async fn note(tx: &mut Tx, row: Row, told: Told) -> Result<(), sqlx::Error> {
+    let (outcome, detail) = match told.done {
+        Some(done) => (Outcome::Done, done),
+        None => (Outcome::Refused, told.whom),
+    };
+    let row = Row {
+        detail: Some(detail),
+        outcome: outcome.name().to_owned(),
+        ..row
+    };
+    audit::append(tx, vec![row]).await
+}
+
+/// Who of an organisation signs in by this name.
+async fn namesake(tx: &mut Tx, name: &str) -> Result<Option<String>, sqlx::Error> {
+    let found = rows!(
+        tx,
+        (String, String),
+        "SELECT 'supervisor' AS kind, organisation FROM supervisors WHERE user_name = $1 \
+         UNION ALL SELECT 'agent', organisation FROM agents WHERE extension = $1 \
+         ORDER BY 1, 2 LIMIT 1",
+        name
+    )?;
+    let found = found.into_iter().next();
+    Ok(found.map(|(kind, organisation)| format!("{kind} {organisation}/{name}")))
 }

@@ -12,14 +12,15 @@ use utoipa_axum::routes;
 use crate::control::directory::AgentNotice;
 use crate::edge::http::Web;
 use crate::edge::http::admin::{
-    self, ImportResult, MAX_LIST, SecretField, edit, given, put_status, text,
+    self, ImportResult, MAX_LIST, SecretField, Shown, edit, given, put_one, remove_one, text,
 };
-use crate::edge::http::asking::{IfNoneMatch, OnlyNew, Segments};
+use crate::edge::http::asking::Segments;
+use crate::edge::http::condition::{Condition, IfMatch, IfNoneMatch, etag};
 use crate::edge::http::refusal::{Body, Refusal, RefusalBody, Whole};
-use crate::edge::http::refusals::OfAdministration;
+use crate::edge::http::refusals::{OfAdministration, OfPutting, OfRemoving};
 use crate::edge::http::viewer::AdministratorViewer;
 use crate::edge::people::import::{self, Taken};
-use crate::edge::people::{Agent, EditError};
+use crate::edge::people::{Agent, EditError, People};
 use crate::edge::store::people::Change;
 use crate::wire::document::{Given, Table};
 
@@ -117,7 +118,9 @@ pub async fn list(
         ("extension" = String, Path, description = "the agent's"),
     ),
     responses(
-        (status = 200, description = "the agent", body = AgentEntry),
+        (status = 200, description = "the agent", body = AgentEntry, headers(
+            ("ETag" = String, description = "its state, for If-Match"),
+        )),
         (status = 404, description = "no such agent", body = RefusalBody),
         OfAdministration,
     ),
@@ -126,11 +129,12 @@ pub async fn show(
     State(web): State<Web>,
     _: AdministratorViewer,
     Segments((id, extension)): Segments<(String, String)>,
-) -> Result<Json<AgentEntry>, Refusal> {
-    let organisation = admin::organisation(&web, &id).await?;
-    let agent = organisation.agents.get(&extension);
+) -> Result<Shown<AgentEntry>, Refusal> {
+    let people = web.store.people().await?;
+    let agent = people.agent(&id, &extension);
     let agent = agent.ok_or_else(Refusal::not_found)?;
-    Ok(Json(AgentEntry::of(&id, &extension, agent)))
+    let entry = AgentEntry::of(&id, &extension, agent);
+    Ok((etag(&agent.version()), Json(entry)))
 }
 
 /// Makes an agent, or sets one anew. A password that is not named stays.
@@ -141,16 +145,14 @@ pub async fn show(
     params(
         ("organisation" = String, Path, description = "its id"),
         ("extension" = String, Path, description = "the agent's"),
+        IfMatch,
         IfNoneMatch,
     ),
     request_body = AgentBody,
     responses(
         (status = 200, description = "changed", body = AgentEntry),
         (status = 201, description = "made", body = AgentEntry),
-        (status = 400, description = "a field that is wrong, by its name", body = RefusalBody),
-        (status = 404, description = "no such organisation", body = RefusalBody),
-        (status = 412, description = "it is there already, and only a new one was wanted", body = RefusalBody),
-        (status = 413, description = "too large", body = RefusalBody),
+        OfPutting,
         OfAdministration,
     ),
 )]
@@ -158,29 +160,33 @@ pub async fn put(
     State(web): State<Web>,
     administrator: AdministratorViewer,
     Segments((id, extension)): Segments<(String, String)>,
-    only_new: OnlyNew,
+    condition: Condition,
     Body(body): Body<AgentBody>,
 ) -> Result<(StatusCode, Json<AgentEntry>), Refusal> {
-    let ((was_there, entry), _) = edit(&web, &administrator, |people| {
-        let organisation = people.organisations.get(&id);
-        let was_there = organisation.is_some_and(|o| o.agents.contains_key(&extension));
-        only_new.allows(was_there, &extension)?;
-        let fields = given([
-            ("organisation", Some(text(&id))),
-            ("extension", Some(text(&extension))),
-            ("name", Some(text(&body.name))),
-            ("pools", Some(Given::List(body.pools.clone()))),
-            ("contact", body.contact.as_deref().map(text)),
-            ("agent_notice", body.agent_notice.as_deref().map(text)),
-            ("password", body.password.given()),
-        ]);
-        let table = Table::of("", 0, fields);
-        people.put_agent(&id, &extension, table, body.password.wish())?;
-        let agent = &people.organisations[&id].agents[&extension];
-        Ok((was_there, AgentEntry::of(&id, &extension, agent)))
-    })
-    .await?;
-    Ok((put_status(was_there), Json(entry)))
+    let now = |people: &People| people.agent(&id, &extension).map(Agent::version);
+    put_one(
+        &web,
+        &administrator,
+        &extension,
+        &condition,
+        now,
+        |people| {
+            let fields = given([
+                ("organisation", Some(text(&id))),
+                ("extension", Some(text(&extension))),
+                ("name", Some(text(&body.name))),
+                ("pools", Some(Given::List(body.pools.clone()))),
+                ("contact", body.contact.as_deref().map(text)),
+                ("agent_notice", body.agent_notice.as_deref().map(text)),
+                ("password", body.password.given()),
+            ]);
+            let table = Table::of("", 0, fields);
+            people.put_agent(&id, &extension, table, body.password.wish())?;
+            let agent = people.agent(&id, &extension).ok_or(EditError::NotFound)?;
+            Ok(AgentEntry::of(&id, &extension, agent))
+        },
+    )
+    .await
 }
 
 /// Removes an agent. A call that is going on goes on.
@@ -191,11 +197,13 @@ pub async fn put(
     params(
         ("organisation" = String, Path, description = "its id"),
         ("extension" = String, Path, description = "the agent's"),
+        IfMatch,
     ),
     responses(
         (status = 204, description = "removed"),
         (status = 404, description = "no such agent", body = RefusalBody),
         (status = 409, description = "a supervisor is the same person", body = RefusalBody),
+        OfRemoving,
         OfAdministration,
     ),
 )]
@@ -203,12 +211,18 @@ pub async fn remove(
     State(web): State<Web>,
     administrator: AdministratorViewer,
     Segments((id, extension)): Segments<(String, String)>,
+    condition: Condition,
 ) -> Result<StatusCode, Refusal> {
-    edit(&web, &administrator, |people| {
-        people.remove_agent(&id, &extension)
-    })
-    .await?;
-    Ok(StatusCode::NO_CONTENT)
+    let now = |people: &People| people.agent(&id, &extension).map(Agent::version);
+    remove_one(
+        &web,
+        &administrator,
+        &extension,
+        &condition,
+        now,
+        |people| people.remove_agent(&id, &extension),
+    )
+    .await
 }
 
 /// Takes in a list of agents: the columns `extension` and `name`, and where they are there `pools`

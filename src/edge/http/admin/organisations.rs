@@ -10,12 +10,13 @@ use utoipa_axum::routes;
 
 use crate::control::directory::AgentNotice;
 use crate::edge::http::Web;
-use crate::edge::http::admin::{self, edit, given, put_status, text};
-use crate::edge::http::asking::{IfNoneMatch, OnlyNew, Segments};
+use crate::edge::http::admin::{self, Shown, given, put_one, remove_one, text};
+use crate::edge::http::asking::Segments;
+use crate::edge::http::condition::{Condition, IfMatch, IfNoneMatch, etag};
 use crate::edge::http::refusal::{Body, Refusal, RefusalBody};
-use crate::edge::http::refusals::OfAdministration;
+use crate::edge::http::refusals::{OfAdministration, OfPutting, OfRemoving};
 use crate::edge::http::viewer::AdministratorViewer;
-use crate::edge::people::Organisation;
+use crate::edge::people::{Organisation, People};
 use crate::wire::document::{Given, Table};
 
 pub fn routes() -> OpenApiRouter<Web> {
@@ -106,7 +107,9 @@ pub async fn list(
     tag = "administration",
     params(("organisation" = String, Path, description = "its id")),
     responses(
-        (status = 200, description = "the organisation", body = OrganisationEntry),
+        (status = 200, description = "the organisation", body = OrganisationEntry, headers(
+            ("ETag" = String, description = "its state, for If-Match"),
+        )),
         (status = 404, description = "no such organisation", body = RefusalBody),
         OfAdministration,
     ),
@@ -115,9 +118,10 @@ pub async fn show(
     State(web): State<Web>,
     _: AdministratorViewer,
     Segments(id): Segments<String>,
-) -> Result<Json<OrganisationEntry>, Refusal> {
+) -> Result<Shown<OrganisationEntry>, Refusal> {
     let organisation = admin::organisation(&web, &id).await?;
-    Ok(Json(OrganisationEntry::of(&id, &organisation)))
+    let entry = OrganisationEntry::of(&id, &organisation);
+    Ok((etag(&organisation.version()), Json(entry)))
 }
 
 /// Makes an organisation, or sets it anew. Its people stay.
@@ -125,15 +129,12 @@ pub async fn show(
     put,
     path = "/api/v1/admin/organisations/{organisation}",
     tag = "administration",
-    params(("organisation" = String, Path, description = "its id"), IfNoneMatch),
+    params(("organisation" = String, Path, description = "its id"), IfMatch, IfNoneMatch),
     request_body = OrganisationBody,
     responses(
         (status = 200, description = "changed", body = OrganisationEntry),
         (status = 201, description = "made", body = OrganisationEntry),
-        (status = 400, description = "a field that is wrong, by its name", body = RefusalBody),
-        (status = 404, description = "not a name", body = RefusalBody),
-        (status = 412, description = "it is there already, and only a new one was wanted", body = RefusalBody),
-        (status = 413, description = "too large", body = RefusalBody),
+        OfPutting,
         OfAdministration,
     ),
 )]
@@ -141,20 +142,15 @@ pub async fn put(
     State(web): State<Web>,
     administrator: AdministratorViewer,
     Segments(id): Segments<String>,
-    only_new: OnlyNew,
+    condition: Condition,
     Body(body): Body<OrganisationBody>,
 ) -> Result<(StatusCode, Json<OrganisationEntry>), Refusal> {
-    let ((was_there, entry), _) = edit(&web, &administrator, |people| {
-        let was_there = people.organisations.contains_key(&id);
-        only_new.allows(was_there, &id)?;
+    let now = |people: &People| people.organisations.get(&id).map(Organisation::version);
+    put_one(&web, &administrator, &id, &condition, now, |people| {
         people.put_organisation(&id, body.table(&id))?;
-        Ok((
-            was_there,
-            OrganisationEntry::of(&id, &people.organisations[&id]),
-        ))
+        Ok(OrganisationEntry::of(&id, &people.organisations[&id]))
     })
-    .await?;
-    Ok((put_status(was_there), Json(entry)))
+    .await
 }
 
 /// Removes an organisation that has nobody left, and its contacts and webhooks.
@@ -162,11 +158,12 @@ pub async fn put(
     delete,
     path = "/api/v1/admin/organisations/{organisation}",
     tag = "administration",
-    params(("organisation" = String, Path, description = "its id")),
+    params(("organisation" = String, Path, description = "its id"), IfMatch),
     responses(
         (status = 204, description = "removed"),
         (status = 404, description = "no such organisation", body = RefusalBody),
         (status = 409, description = "it still has people", body = RefusalBody),
+        OfRemoving,
         OfAdministration,
     ),
 )]
@@ -174,14 +171,16 @@ pub async fn remove(
     State(web): State<Web>,
     administrator: AdministratorViewer,
     Segments(id): Segments<String>,
+    condition: Condition,
 ) -> Result<StatusCode, Refusal> {
-    edit(&web, &administrator, |people| {
+    let now = |people: &People| people.organisations.get(&id).map(Organisation::version);
+    let removed = remove_one(&web, &administrator, &id, &condition, now, |people| {
         people.remove_organisation(&id)
     })
     .await?;
     web.contacts.forget(&id).await;
     web.webhooks.reload().await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(removed)
 }
 
 impl OrganisationBody {

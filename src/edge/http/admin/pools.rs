@@ -10,12 +10,13 @@ use utoipa_axum::routes;
 
 use crate::control::directory::AgentNotice;
 use crate::edge::http::Web;
-use crate::edge::http::admin::{self, edit, given, put_status, text};
-use crate::edge::http::asking::{IfNoneMatch, OnlyNew, Segments};
+use crate::edge::http::admin::{self, Shown, given, put_one, remove_one, text};
+use crate::edge::http::asking::Segments;
+use crate::edge::http::condition::{Condition, IfMatch, IfNoneMatch, etag};
 use crate::edge::http::refusal::{Body, Refusal, RefusalBody};
-use crate::edge::http::refusals::OfAdministration;
+use crate::edge::http::refusals::{OfAdministration, OfPutting, OfRemoving};
 use crate::edge::http::viewer::AdministratorViewer;
-use crate::edge::people::Organisation;
+use crate::edge::people::{EditError, Organisation, People, Pool};
 use crate::wire::document::Table;
 
 pub fn routes() -> OpenApiRouter<Web> {
@@ -49,12 +50,11 @@ pub struct PoolList {
 }
 
 impl PoolEntry {
-    fn of(id: &str, organisation: &Organisation, name: &str) -> Option<Self> {
-        let pool = organisation.pools.get(name)?;
+    fn of(id: &str, organisation: &Organisation, name: &str, pool: &Pool) -> Self {
         let has = |pools: &[String]| pools.iter().any(|pool| pool == name);
         let agents = organisation.agents.iter();
         let supervisors = organisation.supervisors.iter();
-        Some(Self {
+        Self {
             organisation: id.to_owned(),
             name: name.to_owned(),
             agent_notice: pool.agent_notice.map(AgentNotice::name),
@@ -66,7 +66,7 @@ impl PoolEntry {
                 .filter(|(_, supervisor)| has(&supervisor.pools))
                 .map(|(user, _)| user.clone())
                 .collect(),
-        })
+        }
     }
 }
 
@@ -88,10 +88,10 @@ pub async fn list(
     Segments(id): Segments<String>,
 ) -> Result<Json<PoolList>, Refusal> {
     let organisation = admin::organisation(&web, &id).await?;
-    let pools = organisation.pools.keys();
+    let pools = organisation.pools.iter();
     Ok(Json(PoolList {
         pools: pools
-            .filter_map(|name| PoolEntry::of(&id, &organisation, name))
+            .map(|(name, pool)| PoolEntry::of(&id, &organisation, name, pool))
             .collect(),
     }))
 }
@@ -106,7 +106,9 @@ pub async fn list(
         ("pool" = String, Path, description = "its name"),
     ),
     responses(
-        (status = 200, description = "the pool", body = PoolEntry),
+        (status = 200, description = "the pool", body = PoolEntry, headers(
+            ("ETag" = String, description = "its state, for If-Match"),
+        )),
         (status = 404, description = "no such pool", body = RefusalBody),
         OfAdministration,
     ),
@@ -115,11 +117,12 @@ pub async fn show(
     State(web): State<Web>,
     _: AdministratorViewer,
     Segments((id, name)): Segments<(String, String)>,
-) -> Result<Json<PoolEntry>, Refusal> {
+) -> Result<Shown<PoolEntry>, Refusal> {
     let organisation = admin::organisation(&web, &id).await?;
-    PoolEntry::of(&id, &organisation, &name)
-        .map(Json)
-        .ok_or_else(Refusal::not_found)
+    let pool = organisation.pools.get(&name);
+    let pool = pool.ok_or_else(Refusal::not_found)?;
+    let entry = PoolEntry::of(&id, &organisation, &name, pool);
+    Ok((etag(&pool.version()), Json(entry)))
 }
 
 /// Makes a pool, or sets it anew.
@@ -130,16 +133,14 @@ pub async fn show(
     params(
         ("organisation" = String, Path, description = "its id"),
         ("pool" = String, Path, description = "its name"),
+        IfMatch,
         IfNoneMatch,
     ),
     request_body = PoolBody,
     responses(
         (status = 200, description = "changed", body = PoolEntry),
         (status = 201, description = "made", body = PoolEntry),
-        (status = 400, description = "a field that is wrong, by its name", body = RefusalBody),
-        (status = 404, description = "no such organisation", body = RefusalBody),
-        (status = 412, description = "it is there already, and only a new one was wanted", body = RefusalBody),
-        (status = 413, description = "too large", body = RefusalBody),
+        OfPutting,
         OfAdministration,
     ),
 )]
@@ -147,27 +148,21 @@ pub async fn put(
     State(web): State<Web>,
     administrator: AdministratorViewer,
     Segments((id, name)): Segments<(String, String)>,
-    only_new: OnlyNew,
+    condition: Condition,
     Body(body): Body<PoolBody>,
 ) -> Result<(StatusCode, Json<PoolEntry>), Refusal> {
-    let ((was_there, entry), _) = edit(&web, &administrator, |people| {
-        let organisation = people.organisations.get(&id);
-        let was_there = organisation.is_some_and(|o| o.pools.contains_key(&name));
-        only_new.allows(was_there, &name)?;
+    let now = |people: &People| people.pool(&id, &name).map(Pool::version);
+    put_one(&web, &administrator, &name, &condition, now, |people| {
         let fields = given([
             ("organisation", Some(text(&id))),
             ("name", Some(text(&name))),
             ("agent_notice", body.agent_notice.as_deref().map(text)),
         ]);
         people.put_pool(&id, &name, Table::of("", 0, fields))?;
-        Ok((
-            was_there,
-            PoolEntry::of(&id, &people.organisations[&id], &name),
-        ))
+        let pool = people.pool(&id, &name).ok_or(EditError::NotFound)?;
+        Ok(PoolEntry::of(&id, &people.organisations[&id], &name, pool))
     })
-    .await?;
-    let entry = entry.ok_or_else(Refusal::not_found)?;
-    Ok((put_status(was_there), Json(entry)))
+    .await
 }
 
 /// Removes a pool that has neither agents nor supervisors.
@@ -178,11 +173,13 @@ pub async fn put(
     params(
         ("organisation" = String, Path, description = "its id"),
         ("pool" = String, Path, description = "its name"),
+        IfMatch,
     ),
     responses(
         (status = 204, description = "removed"),
         (status = 404, description = "no such pool", body = RefusalBody),
         (status = 409, description = "it still has agents or supervisors", body = RefusalBody),
+        OfRemoving,
         OfAdministration,
     ),
 )]
@@ -190,10 +187,11 @@ pub async fn remove(
     State(web): State<Web>,
     administrator: AdministratorViewer,
     Segments((id, name)): Segments<(String, String)>,
+    condition: Condition,
 ) -> Result<StatusCode, Refusal> {
-    edit(&web, &administrator, |people| {
+    let now = |people: &People| people.pool(&id, &name).map(Pool::version);
+    remove_one(&web, &administrator, &name, &condition, now, |people| {
         people.remove_pool(&id, &name)
     })
-    .await?;
-    Ok(StatusCode::NO_CONTENT)
+    .await
 }

@@ -9,12 +9,13 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::edge::http::Web;
-use crate::edge::http::admin::{self, SecretField, edit, given, put_status, text};
-use crate::edge::http::asking::{IfNoneMatch, OnlyNew, Segments};
+use crate::edge::http::admin::{self, SecretField, Shown, given, put_one, remove_one, text};
+use crate::edge::http::asking::Segments;
+use crate::edge::http::condition::{Condition, IfMatch, IfNoneMatch, etag};
 use crate::edge::http::refusal::{Body, Refusal, RefusalBody};
-use crate::edge::http::refusals::OfAdministration;
+use crate::edge::http::refusals::{OfAdministration, OfPutting, OfRemoving};
 use crate::edge::http::viewer::AdministratorViewer;
-use crate::edge::people::{Supervisor, SupervisorWishes};
+use crate::edge::people::{EditError, People, Supervisor, SupervisorWishes};
 use crate::wire::document::{Given, Table};
 
 pub fn routes() -> OpenApiRouter<Web> {
@@ -137,7 +138,9 @@ pub async fn list(
         ("user" = String, Path, description = "the supervisor's user name"),
     ),
     responses(
-        (status = 200, description = "the supervisor", body = SupervisorEntry),
+        (status = 200, description = "the supervisor", body = SupervisorEntry, headers(
+            ("ETag" = String, description = "its state, for If-Match"),
+        )),
         (status = 404, description = "no such supervisor", body = RefusalBody),
         OfAdministration,
     ),
@@ -146,11 +149,12 @@ pub async fn show(
     State(web): State<Web>,
     _: AdministratorViewer,
     Segments((id, user)): Segments<(String, String)>,
-) -> Result<Json<SupervisorEntry>, Refusal> {
-    let organisation = admin::organisation(&web, &id).await?;
-    let supervisor = organisation.supervisors.get(&user);
+) -> Result<Shown<SupervisorEntry>, Refusal> {
+    let people = web.store.people().await?;
+    let supervisor = people.supervisor(&id, &user);
     let supervisor = supervisor.ok_or_else(Refusal::not_found)?;
-    Ok(Json(SupervisorEntry::of(&id, &user, supervisor)))
+    let entry = SupervisorEntry::of(&id, &user, supervisor);
+    Ok((etag(&supervisor.version()), Json(entry)))
 }
 
 /// Makes a supervisor, or sets one anew. Secrets that are not named stay.
@@ -161,16 +165,14 @@ pub async fn show(
     params(
         ("organisation" = String, Path, description = "its id"),
         ("user" = String, Path, description = "the supervisor's user name"),
+        IfMatch,
         IfNoneMatch,
     ),
     request_body = SupervisorBody,
     responses(
         (status = 200, description = "changed", body = SupervisorEntry),
         (status = 201, description = "made", body = SupervisorEntry),
-        (status = 400, description = "a field that is wrong, by its name", body = RefusalBody),
-        (status = 404, description = "no such organisation", body = RefusalBody),
-        (status = 412, description = "it is there already, and only a new one was wanted", body = RefusalBody),
-        (status = 413, description = "too large", body = RefusalBody),
+        OfPutting,
         OfAdministration,
     ),
 )]
@@ -178,7 +180,7 @@ pub async fn put(
     State(web): State<Web>,
     administrator: AdministratorViewer,
     Segments((id, user)): Segments<(String, String)>,
-    only_new: OnlyNew,
+    condition: Condition,
     Body(body): Body<SupervisorBody>,
 ) -> Result<(StatusCode, Json<SupervisorEntry>), Refusal> {
     let wishes = SupervisorWishes {
@@ -186,16 +188,13 @@ pub async fn put(
         pin: body.pin.wish(),
         password: body.password.wish(),
     };
-    let ((was_there, entry), _) = edit(&web, &administrator, |people| {
-        let organisation = people.organisations.get(&id);
-        let was_there = organisation.is_some_and(|o| o.supervisors.contains_key(&user));
-        only_new.allows(was_there, &user)?;
+    let now = |people: &People| people.supervisor(&id, &user).map(Supervisor::version);
+    put_one(&web, &administrator, &user, &condition, now, |people| {
         people.put_supervisor(&id, &user, body.table(&id, &user), wishes)?;
-        let supervisor = &people.organisations[&id].supervisors[&user];
-        Ok((was_there, SupervisorEntry::of(&id, &user, supervisor)))
+        let supervisor = people.supervisor(&id, &user).ok_or(EditError::NotFound)?;
+        Ok(SupervisorEntry::of(&id, &user, supervisor))
     })
-    .await?;
-    Ok((put_status(was_there), Json(entry)))
+    .await
 }
 
 /// Removes a supervisor, and ends a session that is going on; the call goes on. After a takeover
@@ -207,10 +206,12 @@ pub async fn put(
     params(
         ("organisation" = String, Path, description = "its id"),
         ("user" = String, Path, description = "the supervisor's user name"),
+        IfMatch,
     ),
     responses(
         (status = 204, description = "removed"),
         (status = 404, description = "no such supervisor", body = RefusalBody),
+        OfRemoving,
         OfAdministration,
     ),
 )]
@@ -218,12 +219,13 @@ pub async fn remove(
     State(web): State<Web>,
     administrator: AdministratorViewer,
     Segments((id, user)): Segments<(String, String)>,
+    condition: Condition,
 ) -> Result<StatusCode, Refusal> {
-    edit(&web, &administrator, |people| {
+    let now = |people: &People| people.supervisor(&id, &user).map(Supervisor::version);
+    remove_one(&web, &administrator, &user, &condition, now, |people| {
         people.remove_supervisor(&id, &user)
     })
-    .await?;
-    Ok(StatusCode::NO_CONTENT)
+    .await
 }
 
 impl SupervisorBody {

@@ -207,7 +207,7 @@ fn detail(frame: &Frame, text: &str) -> String {
             let counts = [("created", created), ("changed", changed)];
             frame.fill("audit.detail_imported", &counts)
         }
-        _ => text.to_owned(),
+        _ => subject(frame, text),
     }
 }
 
@@ -250,7 +250,7 @@ mod tests {
             found.map(|found| found[1].to_owned()).collect()
         };
         let mut actions = written(
-            r#"\b(?:audit_of|audit|help_changed|refuse_order|refuse_help|by_system|row|note)\((?:[^"()]|\((?:[^"()]|\([^"()]*\))*\))*"([a-z_]+)""#,
+            r#"\b(?:audit_of|audit|help_changed|refuse_order|refuse_help|by_system|by_command|row|note)\((?:[^"()]|\((?:[^"()]|\([^"()]*\))*\))*"([a-z_]+)""#,
         );
         actions.extend(written(
             r#"(?:HelpState::[A-Za-z]+|_|"in_progress") => "(help_[a-z]+)","#,
@@ -290,6 +290,7 @@ mod tests {
             told("changed supervisor acme/mia: phone"),
             "esihenkilö acme/mia: phone: muutettu"
         );
+        assert_eq!(told("administrator root"), "ylläpitäjä root");
         assert_eq!(told("3 created, 2 changed"), "3 uutta, 2 muutettu");
         assert_eq!(told("PIN of acme/mia"), "PIN: acme/mia");
         assert_eq!(told("hung_up"), "sulki puhelimen");

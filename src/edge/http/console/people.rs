@@ -6,6 +6,7 @@ use axum::extract::State;
 use crate::control::directory::{AgentNotice, Permissions};
 use crate::edge::http::Web;
 use crate::edge::http::admin::locks::{self, Ban, BanKind};
+use crate::edge::http::condition::tag;
 use crate::edge::http::console::agents::in_query;
 use crate::edge::http::console::answer::{self, Answer};
 use crate::edge::http::console::frame::{Frame, Place, initials};
@@ -40,6 +41,8 @@ struct Org {
     id: String,
     /// The id as part of an address.
     path: String,
+    /// What the form has seen, as the API's `ETag` says it.
+    version: String,
     name: String,
     numbers: String,
     supervision: bool,
@@ -56,12 +59,16 @@ struct Org {
 struct PoolRow {
     name: String,
     path: String,
+    version: String,
     notice: &'static str,
 }
 
+#[derive(Default)]
 struct AgentRow {
     extension: String,
     path: String,
+    version: String,
+    has_password: bool,
     name: String,
     initials: String,
     pools: String,
@@ -69,9 +76,14 @@ struct AgentRow {
     notice: &'static str,
 }
 
+#[derive(Default)]
 struct SupervisorRow {
     user: String,
     path: String,
+    version: String,
+    has_password: bool,
+    has_sip_password: bool,
+    has_pin: bool,
     name: String,
     initials: String,
     phone: String,
@@ -112,6 +124,7 @@ fn org(frame: &Frame, id: &str, organisation: &Organisation) -> Org {
     Org {
         id: id.to_owned(),
         path: in_query(id),
+        version: tag(&organisation.version()),
         name: organisation.name.clone(),
         numbers: organisation.supervising_numbers.join(", "),
         supervision: organisation.supervision,
@@ -121,6 +134,7 @@ fn org(frame: &Frame, id: &str, organisation: &Organisation) -> Org {
             .map(|(name, pool)| PoolRow {
                 name: name.clone(),
                 path: in_query(name),
+                version: tag(&pool.version()),
                 notice: notice(pool.agent_notice),
             })
             .collect(),
@@ -128,6 +142,8 @@ fn org(frame: &Frame, id: &str, organisation: &Organisation) -> Org {
             .map(|(extension, agent)| AgentRow {
                 extension: extension.clone(),
                 path: in_query(extension),
+                version: tag(&agent.version()),
+                has_password: agent.password.is_some(),
                 name: agent.name.clone(),
                 initials: initials(&agent.name),
                 pools: agent.pools.join(", "),
@@ -138,27 +154,10 @@ fn org(frame: &Frame, id: &str, organisation: &Organisation) -> Org {
         supervisors: supervisors
             .map(|(user, entry)| supervisor(frame, user, entry))
             .collect(),
-        blank_agent: AgentRow {
-            extension: String::new(),
-            path: String::new(),
-            name: String::new(),
-            initials: String::new(),
-            pools: String::new(),
-            contact: String::new(),
-            notice: "",
-        },
+        blank_agent: AgentRow::default(),
         blank_supervisor: SupervisorRow {
-            user: String::new(),
-            path: String::new(),
-            name: String::new(),
-            initials: String::new(),
-            phone: String::new(),
-            country: String::new(),
-            agent: String::new(),
-            devices: String::new(),
-            pools: String::new(),
-            language: String::new(),
             may: permissions(frame, Permissions::default()),
+            ..SupervisorRow::default()
         },
     }
 }
@@ -206,6 +205,10 @@ fn supervisor(frame: &Frame, user: &str, entry: &Supervisor) -> SupervisorRow {
     SupervisorRow {
         user: user.to_owned(),
         path: in_query(user),
+        version: tag(&entry.version()),
+        has_password: entry.password.is_some(),
+        has_sip_password: entry.sip_password.is_some(),
+        has_pin: entry.pin.is_some(),
         name: entry.name.clone(),
         initials: initials(&entry.name),
         phone: entry.phone.clone(),

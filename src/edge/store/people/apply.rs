@@ -3,12 +3,14 @@
 //! Whatever is absent from the file is removed, within the organisations that the file names.
 //! Secrets are compared by checking them against their hashes, so that the same file twice changes
 //! nothing. A supervisor's console password is the one thing that is left alone where the file has
-//! none: it may have been set by `user passwd`.
+//! none: it may have been set by `user passwd`. Each change is a row of the audit, written with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::control::record::Outcome;
 use crate::edge::people::{People, Secret};
+use crate::edge::store::audit::{self, Row};
 use crate::edge::store::db::{Db, Tx};
 use crate::edge::store::people::rows::{self, read};
 use crate::edge::store::people::{StoredAgent, StoredOrganisation, StoredSupervisor};
@@ -42,6 +44,9 @@ pub enum ApplyError {
         name: String,
         owner: String,
     },
+    /// Somebody new would sign in as an administrator does.
+    #[error("{0}: expected a name that no administrator signs in with")]
+    Administrator(Subject),
 }
 
 impl From<sqlx::Error> for ApplyError {
@@ -69,33 +74,111 @@ impl fmt::Display for Subject {
 pub(super) type Stored = BTreeMap<String, StoredOrganisation>;
 
 impl Store {
-    /// Puts the people of a file into the database. `realm` is that of digest authentication.
-    pub async fn apply(&self, people: &People, realm: &str) -> Result<Vec<Change>, ApplyError> {
+    /// Puts the people of a file into the database, and into the audit what that changed, or that
+    /// it was refused. `realm` is that of digest authentication.
+    pub async fn apply(
+        &self,
+        people: &People,
+        realm: &str,
+        at_ms: i64,
+    ) -> Result<Vec<Change>, ApplyError> {
+        let applied = self.apply_in_turn(people, realm, at_ms).await;
+        if let Err(refused @ (ApplyError::Taken { .. } | ApplyError::Administrator(_))) = &applied {
+            self.audit(vec![Row {
+                detail: Some(refused.to_string()),
+                outcome: Outcome::Refused.name().to_owned(),
+                ..Row::by_command(ACTION, at_ms)
+            }])
+            .await?;
+        }
+        applied
+    }
+
+    async fn apply_in_turn(
+        &self,
+        people: &People,
+        realm: &str,
+        at_ms: i64,
+    ) -> Result<Vec<Change>, ApplyError> {
         let mut people = people.clone();
         for organisation in people.organisations.values_mut() {
             for supervisor in organisation.supervisors.values_mut() {
                 // It may have been set by `user passwd`.
-                supervisor.password.get_or_insert(Secret::Kept);
+                let kept = Secret::Kept(String::new());
+                supervisor.password.get_or_insert(kept);
             }
         }
-        // Hashes take long, so they are made before the lock is taken; a hash that another `apply`
-        // replaces meanwhile is replaced again below.
-        let mut tx = self.db().begin_reading().await?;
-        let before = read(&mut tx).await?;
-        tx.roll_back().await?;
-        let wanted = self.wanted(&people, &before, realm).await?;
+        for _ in 0..TRIES {
+            let mut tx = self.db().begin_reading().await?;
+            let before = read(&mut tx).await?;
+            tx.roll_back().await?;
+            // Hashes take long, so they are made before the lock is taken.
+            let wanted = self.wanted(&people, &before, realm).await?;
 
-        let mut tx = begin_alone(self.db()).await?;
-        let stored = read(&mut tx).await?;
-        nothing_is_taken(&stored, &wanted)?;
-        let changes = write(&mut tx, &stored, &wanted).await?;
-        tx.commit().await?;
-        Ok(changes)
+            let mut tx = begin_alone(self.db()).await?;
+            if read(&mut tx).await? != before {
+                // Whoever was faster may have written the same: what is left to do is found anew.
+                tx.roll_back().await?;
+                continue;
+            }
+            nothing_is_taken(&before, &wanted)?;
+            no_administrator_is(&rows::administrators(&mut tx).await?, &before, &wanted)?;
+            let changes = write(&mut tx, &before, &wanted).await?;
+            note_changes(&mut tx, &changes, || Row::by_command(ACTION, at_ms)).await?;
+            tx.commit().await?;
+            return Ok(changes);
+        }
+        Err(StoreError::Editing.into())
     }
 }
 
-/// Supervising numbers, extensions and SIP user names are unique on the node; organisations outside the file
-/// keep theirs.
+/// What `apply` is called in the audit.
+const ACTION: &str = "admin_apply";
+
+/// How often a change is tried again that another one came before.
+pub(super) const TRIES: u32 = 8;
+
+/// Tells each change to the audit, with what changed as the detail of its row.
+pub(super) async fn note_changes(
+    tx: &mut Tx,
+    changes: &[Change],
+    row: impl Fn() -> Row,
+) -> Result<(), sqlx::Error> {
+    let rows = changes.iter().map(|change| Row {
+        organisation: Some(change.organisation().to_owned()),
+        detail: Some(change.to_string()),
+        ..row()
+    });
+    audit::append(tx, rows.collect()).await
+}
+
+/// Nobody new signs in as an administrator does. Who does already goes on as they are.
+fn no_administrator_is(
+    administrators: &BTreeSet<String>,
+    stored: &Stored,
+    wanted: &Stored,
+) -> Result<(), ApplyError> {
+    for (id, wanted) in wanted {
+        let stored = stored.get(id);
+        let user = wanted.supervisors.keys().find(|user| {
+            let known = stored.is_some_and(|stored| stored.supervisors.contains_key(*user));
+            !known && administrators.contains(*user)
+        });
+        let agent = wanted.agents.keys().find(|extension| {
+            let known = stored.is_some_and(|stored| stored.agents.contains_key(*extension));
+            !known && administrators.contains(*extension)
+        });
+        let user = user.map(|user| subject("supervisor", id, user));
+        let agent = agent.map(|extension| subject("agent", id, extension));
+        if let Some(subject) = user.or(agent) {
+            return Err(ApplyError::Administrator(subject));
+        }
+    }
+    Ok(())
+}
+
+/// Supervising numbers, extensions and SIP user names are unique on the node; organisations outside
+/// the file keep theirs.
 fn nothing_is_taken(stored: &Stored, wanted: &Stored) -> Result<(), ApplyError> {
     let others = stored.iter().filter(|(id, _)| !wanted.contains_key(*id));
     for (owner, other) in others {

@@ -2,16 +2,13 @@
 //! rows of the audit that tell it, as one.
 
 use crate::edge::people::{Agent, EditError, Organisation, People, Pool, Secret, Supervisor};
-use crate::edge::store::audit::{self, Row};
-use crate::edge::store::people::apply::{Stored, begin_alone, write};
+use crate::edge::store::audit::Row;
+use crate::edge::store::people::apply::{Stored, TRIES, begin_alone, note_changes, write};
 use crate::edge::store::people::rows::{self, read};
 use crate::edge::store::people::{
     Change, StoredAgent, StoredOrganisation, StoredSupervisor, notice, permissions,
 };
 use crate::edge::store::{Store, StoreError};
-
-/// How often a change is tried again that another one came before.
-const TRIES: u32 = 8;
 
 /// Why an edit did not happen.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +26,7 @@ impl From<sqlx::Error> for EditFailed {
 }
 
 impl Store {
-    /// Everybody, as people.toml would say it. Of secrets it tells only that there are some.
+    /// Everybody, as people.toml would say it. Of secrets it has the hashes.
     pub async fn people(&self) -> Result<People, StoreError> {
         let mut tx = self.db().begin_reading().await?;
         let stored = read(&mut tx).await?;
@@ -56,14 +53,18 @@ impl Store {
         for _ in 0..TRIES {
             let mut tx = self.db().begin_reading().await?;
             let before = read(&mut tx).await?;
+            let administrators = rows::administrators(&mut tx).await?;
             tx.roll_back().await?;
             let mut people = people_of(&before)?;
+            people.administrators = administrators.clone();
             let told = rule(&mut people)?;
             // Hashes take long, so they are made before the lock is taken.
             let wanted = self.wanted(&people, &before, realm).await?;
 
             let mut tx = begin_alone(self.db()).await?;
-            if read(&mut tx).await? != before {
+            if read(&mut tx).await? != before
+                || rows::administrators(&mut tx).await? != administrators
+            {
                 tx.roll_back().await?;
                 continue;
             }
@@ -73,12 +74,7 @@ impl Store {
                 changes.push(Change::organisation_removed(id));
             }
             changes.extend(write(&mut tx, &before, &wanted).await?);
-            let rows = changes.iter().map(|change| Row {
-                organisation: Some(change.organisation().to_owned()),
-                detail: Some(change.to_string()),
-                ..row()
-            });
-            audit::append(&mut tx, rows.collect()).await?;
+            note_changes(&mut tx, &changes, &row).await?;
             tx.commit().await?;
             return Ok((told, changes));
         }
@@ -130,7 +126,7 @@ fn agent_of(stored: &StoredAgent) -> Result<Agent, StoreError> {
         pools: stored.pools.clone(),
         contact: stored.contact.clone(),
         agent_notice: notice(stored.agent_notice.as_deref())?,
-        password: kept(stored.sip.is_some()),
+        password: kept(stored.sip.as_ref().map(|ha1| &ha1.sha256)),
     })
 }
 
@@ -141,15 +137,15 @@ fn supervisor_of(stored: &StoredSupervisor) -> Supervisor {
         default_country: stored.default_country.clone(),
         devices: stored.devices.clone(),
         agent: stored.agent.clone(),
-        sip_password: kept(stored.sip.is_some()),
-        pin: kept(stored.pin_hash.is_some()),
-        password: kept(stored.password_hash.is_some()),
+        sip_password: kept(stored.sip.as_ref().map(|ha1| &ha1.sha256)),
+        pin: kept(stored.pin_hash.as_ref()),
+        password: kept(stored.password_hash.as_ref()),
         pools: stored.pools.clone(),
         may: permissions(&stored.may),
         language: stored.language.clone(),
     }
 }
 
-fn kept(is_there: bool) -> Option<Secret> {
-    is_there.then_some(Secret::Kept)
+fn kept(hash: Option<&String>) -> Option<Secret> {
+    hash.cloned().map(Secret::Kept)
 }

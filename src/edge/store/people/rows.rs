@@ -1,6 +1,6 @@
 //! Rows of the people's tables, read and written.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::edge::store::db::{Tx, execute, rows};
 use crate::edge::store::people::{StoredAgent, StoredOrganisation, StoredPool, StoredSupervisor};
@@ -67,6 +67,12 @@ pub(super) async fn read(tx: &mut Tx) -> Result<Stored, sqlx::Error> {
         }
     }
     Ok(stored)
+}
+
+/// Names that administrators sign in with.
+pub(super) async fn administrators(tx: &mut Tx) -> Result<BTreeSet<String>, sqlx::Error> {
+    let names = rows!(tx, (String,), "SELECT user_name FROM administrators")?;
+    Ok(names.into_iter().map(|(name,)| name).collect())
 }
 
 async fn read_agents(tx: &mut Tx, stored: &mut Stored) -> Result<(), sqlx::Error> {

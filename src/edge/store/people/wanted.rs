@@ -125,7 +125,7 @@ fn wanted_of(
 fn ha1(user: &str, realm: &str, password: Option<&Secret>, known: Option<&Ha1>) -> Option<Ha1> {
     match password? {
         Secret::Given(password) => Some(Ha1::of(user, realm, password)),
-        Secret::Kept => known.cloned(),
+        Secret::Kept(_) => known.cloned(),
     }
 }
 
@@ -158,10 +158,10 @@ impl Hashes {
     fn add(&mut self, slot: Slot, secret: &Secret, known: Option<String>) {
         match (secret, known) {
             (Secret::Given(secret), known) => self.to_check.push((slot, secret.clone(), known)),
-            (Secret::Kept, Some(known)) => {
+            (Secret::Kept(_), Some(known)) => {
                 self.done.insert(slot, known);
             }
-            (Secret::Kept, None) => {}
+            (Secret::Kept(_), None) => {}
         }
     }
 
