@@ -16,6 +16,7 @@ pub mod events;
 pub mod help_requests;
 pub mod login;
 pub mod phone;
+pub mod query;
 pub mod refusal;
 pub mod refusals;
 pub mod reports;
@@ -36,7 +37,7 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::middleware::map_response;
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::serve::ListenerExt as _;
@@ -57,6 +58,7 @@ use crate::control::settings::Settings;
 use crate::edge::catalogue::Catalogue;
 use crate::edge::http::events::feed::Feed;
 use crate::edge::http::events::reader::Readers;
+use crate::edge::http::query::{KnownKeys, known_keys_only};
 use crate::edge::http::refusal::Refusal;
 use crate::edge::http::sign_ins::SignIns;
 use crate::edge::live::{Live, PeopleView};
@@ -113,6 +115,9 @@ pub async fn serve(
 pub fn router(web: Web) -> Router {
     let (api, mut document) = api().split_for_parts();
     document::name_operations(&mut document);
+    document::describe_unknown_keys(&mut document);
+    let known = KnownKeys::of(&document);
+    let api = api.route_layer(from_fn_with_state(known, known_keys_only));
     let document = Arc::new(document);
     Router::new()
         .route("/healthz", get(health))

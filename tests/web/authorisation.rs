@@ -183,7 +183,8 @@ fn read(text: &str) -> (Vec<String>, Vec<Row>) {
 }
 
 /// `METHOD path` of everything that the document describes, in its order.
-fn rows_of(document: &Value) -> Vec<String> {
+/// `GET /api/v1/calls`, and so on.
+pub fn rows_of(document: &Value) -> Vec<String> {
     let mut rows = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
         for method in ["get", "post", "put", "patch", "delete"] {

@@ -14,6 +14,7 @@ mod help_by_phone;
 mod listing;
 mod my_phone;
 mod pages;
+mod queries;
 mod receiver;
 mod roles;
 mod schemathesis;

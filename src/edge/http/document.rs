@@ -1,24 +1,44 @@
 //! The OpenAPI document, as far as it is not made from the rows themselves.
 
 use utoipa::openapi::OpenApi as Document;
+use utoipa::openapi::path::{Operation, PathItem};
+
+use crate::edge::http::refusals::described;
 
 /// Names each operation after its method and path, such as `post_calls_id_ticket`: two of one name
 /// would be a fault of the document.
 pub fn name_operations(document: &mut Document) {
     for (path, item) in &mut document.paths.paths {
-        let operations = [
-            ("get", &mut item.get),
-            ("post", &mut item.post),
-            ("put", &mut item.put),
-            ("patch", &mut item.patch),
-            ("delete", &mut item.delete),
-        ];
-        for (method, operation) in operations {
-            if let Some(operation) = operation {
-                operation.operation_id = Some(name(method, path));
+        for (method, operation) in operations(item) {
+            operation.operation_id = Some(name(method, path));
+        }
+    }
+}
+
+/// Says of each row that it refuses a key behind the `?` that it does not have, where nothing else
+/// is wrong enough for a 400 already.
+pub fn describe_unknown_keys(document: &mut Document) {
+    for item in document.paths.paths.values_mut() {
+        for (_, operation) in operations(item) {
+            let responses = &mut operation.responses.responses;
+            for (status, response) in described([(400, "a key of the query that is not known")]) {
+                responses.entry(status).or_insert(response);
             }
         }
     }
+}
+
+/// The operations of a path, by method.
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (&'static str, &mut Operation)> {
+    let all = [
+        ("get", &mut item.get),
+        ("post", &mut item.post),
+        ("put", &mut item.put),
+        ("patch", &mut item.patch),
+        ("delete", &mut item.delete),
+    ];
+    let all = all.into_iter();
+    all.filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
 fn name(method: &str, path: &str) -> String {
