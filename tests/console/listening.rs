@@ -100,7 +100,7 @@ impl Desk {
     }
 }
 
-async fn answer(phone: &mut Phone) -> Line {
+pub async fn answer(phone: &mut Phone) -> Line {
     let incoming = tokio::time::timeout(std::time::Duration::from_secs(30), phone.incoming())
         .await
         .expect("the phone rings")

@@ -22,4 +22,5 @@ mod records;
 #[path = "../calls/scene.rs"]
 mod scene;
 mod screens;
+mod touch;
 mod webhooks;
