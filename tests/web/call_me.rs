@@ -226,6 +226,16 @@ async fn a_supervisor_has_one_session_and_ends_it_while_it_rings() {
     ringing.cancelled().await.expect("the phone stops ringing");
     state_is(&mia, &session, "ended").await;
     mia.delete(&path).await.expect(204);
+    // What has no code is written down as well.
+    let root = world.client("root").await;
+    let path = format!("/api/v1/audit?call={}&supervisor=mia", talk.id);
+    let refused = |seen: &Value| -> Vec<String> {
+        let rows = list(seen, "audit").iter();
+        let refused = rows.filter(|row| row["outcome"] == "refused");
+        refused.map(|row| text_of(&row["action"])).collect()
+    };
+    root.until(&path, |seen| refused(seen) == ["call_me", "role"])
+        .await;
     world.stop();
 }
 

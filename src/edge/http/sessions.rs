@@ -9,13 +9,16 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::control::input::{Ask, Identity, Reply};
+use crate::control::record::Outcome;
 use crate::control::role::{Ear, Supervision};
 use crate::control::snapshot::{self, SessionView, Snapshot};
+use crate::edge::clock;
 use crate::edge::http::Web;
 use crate::edge::http::asking::Named;
 use crate::edge::http::refusal::{Body, Refusal, RefusalBody};
 use crate::edge::http::time::{rfc3339, utc_ms_of};
 use crate::edge::http::viewer::{SupervisorViewer, Viewer, Who};
+use crate::edge::store::audit::Row;
 use crate::id::{CallId, SessionId};
 
 /// What `device` says to have every phone rung.
@@ -232,6 +235,14 @@ pub async fn call_me(
 ) -> Result<(StatusCode, Json<Called>), Refusal> {
     let device = (body.device != ALL_DEVICES).then(|| body.device.into());
     if device.is_none() && !viewer.has_phone(&web) {
+        let (user, source) = (&viewer.user, viewer.viewer.source);
+        let row = Row {
+            organisation: Some(viewer.organisation.to_string()),
+            call: Some(call.to_string()),
+            outcome: Outcome::Refused.name().to_owned(),
+            ..Row::by(user, source, "call_me", clock::utc_ms())
+        };
+        web.store.audit(vec![row]).await?;
         let text = "None of your phones is registered, and no number of yours is known.";
         return Err(Refusal::conflict(text));
     }
