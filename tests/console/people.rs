@@ -15,6 +15,13 @@ pub fn add_administrator(service: &Service) {
     added.expect("user add ends well");
 }
 
+/// A client beside the browser.
+fn http() -> reqwest::Client {
+    // Another test may have been first; there is one for the process.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::new()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_contact_names_the_customer_and_an_agent_is_added_on_the_page() {
     let scene = Scene::new("console-people").await;
@@ -111,7 +118,7 @@ async fn a_pools_notice_is_chosen_and_who_is_locked_out_is_let_in_again() {
     let scene = Scene::new("console-pools").await;
     add_administrator(&scene.service);
     let login = format!("http://{}/api/v1/login", scene.service.http);
-    let http = reqwest::Client::new();
+    let http = http();
     let locked = async || {
         let tried = http
             .post(&login)
@@ -209,7 +216,7 @@ async fn a_pin_and_a_password_are_taken_away_on_the_page() {
     browser.click(&remove("password")).await;
     browser.click(&format!("{edit} button")).await;
     browser.until_gone(&remove("password")).await;
-    let login = reqwest::Client::new()
+    let login = http()
         .post(format!("http://{}/api/v1/login", scene.service.http))
         .header("Content-Type", "application/json")
         .body(r#"{"user": "leo", "password": "leo-demo"}"#);

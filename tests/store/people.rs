@@ -31,7 +31,7 @@ pub async fn one_person_is_changed_and_the_audit_tells_it(database: Database) {
     let pin = store.verify_pin("acme", "mia", "4711").await.unwrap();
     assert_eq!(pin, PinOutcome::Matches);
 
-    let audit = store.audit_page(&Selection::default(), 0).await.unwrap();
+    let audit = store.audit_page(&by_root(), 0).await.unwrap();
     let told: Vec<_> = audit
         .iter()
         .map(|row| (row.actor.as_str(), row.detail.as_deref().unwrap_or("-")))
@@ -44,10 +44,8 @@ pub async fn one_person_is_changed_and_the_audit_tells_it(database: Database) {
         ]
     );
     assert_eq!(audit[0].organisation.as_deref(), Some("acme"));
-    assert_eq!(
-        store.verify_audit().await.unwrap(),
-        Verdict::Intact { rows: 2 }
-    );
+    let verdict = store.verify_audit().await.unwrap();
+    assert!(matches!(verdict, Verdict::Intact { .. }), "{verdict:?}");
     store.close().await;
 }
 
@@ -67,10 +65,7 @@ pub async fn an_edit_that_is_refused_changes_nothing(database: Database) {
     ));
 
     assert_eq!(store.people().await.unwrap(), before);
-    assert_eq!(
-        store.audit_page(&Selection::default(), 0).await.unwrap(),
-        []
-    );
+    assert_eq!(store.audit_page(&by_root(), 0).await.unwrap(), []);
     store.close().await;
 }
 
@@ -258,6 +253,14 @@ pub async fn nobody_new_signs_in_as_an_administrator_does(database: Database) {
         assert_eq!((accounts.len(), is_administrator), (1, administrator));
     }
     store.close().await;
+}
+
+/// What an administrator did, beside the people who were applied before.
+fn by_root() -> Selection {
+    Selection {
+        supervisor: Some("root".into()),
+        ..Selection::default()
+    }
 }
 
 async fn with_people(database: &Database) -> Store {
