@@ -14,6 +14,11 @@ use sottovoce::edge::config::Config;
 use sottovoce::edge::{check, detect, service, telemetry};
 use sottovoce::media::dtmf::tone::Profile;
 
+/// Setting a call up takes some thousand small pieces of memory, which one thread asks for and another
+/// gives back.
+#[global_allocator]
+static MEMORY: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {

@@ -32,7 +32,7 @@ const PUBLISH_SHARE: u32 = 50;
 /// No reader waits longer than this.
 const PUBLISH_AT_LEAST_EVERY: Duration = Duration::from_millis(250);
 /// Notices that wait to be told with what is shown next. Beyond it readers are shown it at once.
-const MAX_UNTOLD: usize = 256;
+const MAX_UNTOLD: usize = 512;
 /// How often the media threads are looked after.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Operators who wait for an answer. Beyond it they are told that the service is busy.

@@ -11,7 +11,7 @@ use crate::control::snapshot::Snapshot;
 
 /// Notices that a slow reader may be behind. Beyond it the oldest are missed, and the reader takes
 /// a fresh snapshot.
-const MAX_NOTICES: usize = 1024;
+const MAX_NOTICES: usize = 2048;
 
 /// Operators' questions that wait. Beyond it the operator is told that the service is busy.
 const MAX_QUESTIONS: usize = 256;
