@@ -63,8 +63,8 @@ pub struct Context<'a> {
     pub outbox: &'a mut Outbox,
     pub events: &'a mut VecDeque<Event>,
     pub stats: &'a mut ShardStats,
-    /// Where payloads are made.
-    pub payload: &'a mut Payload,
+    /// Where payloads are made: as many as there can be listeners.
+    pub payloads: &'a mut [Payload; MAX_SEATS],
 }
 
 /// Nobody asks for more changes of a bridge within one frame; what comes beyond is told early.

@@ -136,6 +136,8 @@ impl Direct {
                 ..after
             });
             if left >= 0 || debt >= frame_units / 2 {
+                // What it said is not heard: the wheel's frame was heard in its place.
+                self.concealed += 1;
                 return Arrival::Late;
             }
             self.decode(payload);
@@ -143,6 +145,10 @@ impl Direct {
         }
         self.source = Some(after);
         let frames = (missing / frame_units) as usize;
+        if source.stood_in > 0 {
+            // Lost ones that the wheel stood in for already.
+            self.concealed += (lost as u64).saturating_sub(frames as u64);
+        }
         if frames == 0 {
             self.decode(payload);
             return Arrival::Frames;
@@ -242,6 +248,7 @@ mod tests {
 
         assert_eq!(direct.arrive(now, header(2, 160), &VOICE), Arrival::Late);
         assert_eq!(direct.arrive(now, header(3, 320), &VOICE), Arrival::Late);
+        assert_eq!(direct.concealed(), 2);
         assert_eq!(direct.arrive(now, header(4, 480), &VOICE), Arrival::Frames);
         assert!(direct.take(&mut frame));
         assert!(!direct.take(&mut frame));
@@ -260,6 +267,7 @@ mod tests {
 
         assert!(direct.take(&mut frame));
         assert!(!direct.take(&mut frame));
+        assert_eq!(direct.concealed(), 1);
     }
 
     #[test]

@@ -54,6 +54,8 @@ pub struct Participant {
     pub armed: Option<Instant>,
     pub dropped: u64,
     concealed: u64,
+    /// Of these, how many [`Self::take_concealed`] has told.
+    concealed_told: u64,
 }
 
 /// A key of the other party that sounds in this one's ear.
@@ -103,6 +105,7 @@ impl Participant {
             armed: None,
             dropped: 0,
             concealed: 0,
+            concealed_told: 0,
         }
     }
 
@@ -421,6 +424,12 @@ impl Participant {
         let hearing = self.hearing.as_ref().map_or(0, |it| it.counts().concealed);
         let direct = self.direct.as_ref().map_or(0, |it| it.concealed());
         self.concealed + hearing + direct
+    }
+
+    /// Frames concealed since the last call.
+    pub fn take_concealed(&mut self) -> u64 {
+        let concealed = self.concealed();
+        concealed - std::mem::replace(&mut self.concealed_told, concealed)
     }
 
     pub fn stats(&self) -> LegStats {

@@ -22,6 +22,7 @@ use crate::media::command::Event;
 use crate::media::dtmf::DigitSource;
 use crate::media::identity::Identity;
 use crate::media::legs::Legs;
+use crate::media::matrix::MAX_SEATS;
 use crate::media::participant::Participant;
 use crate::media::prompt::PromptLibrary;
 use crate::media::reports::WallClock;
@@ -56,7 +57,7 @@ pub struct ShardStats {
     pub dropped: u64,
     /// Packets that an encoder made; what several hear is made once.
     pub encoded: u64,
-    /// Of legs that have closed.
+    /// Frames that were made up because their packets were lost, or came too late.
     pub concealed_frames: u64,
     /// Frames silenced because the matrix said more than the fence. Must stay zero.
     pub fence_violations: u64,
@@ -82,7 +83,7 @@ struct Out {
     outbox: Outbox,
     events: VecDeque<Event>,
     stats: ShardStats,
-    payload: Box<Payload>,
+    payloads: Box<[Payload; MAX_SEATS]>,
 }
 
 impl Out {
@@ -92,7 +93,7 @@ impl Out {
             outbox: &mut self.outbox,
             events: &mut self.events,
             stats: &mut self.stats,
-            payload: &mut self.payload,
+            payloads: &mut self.payloads,
         }
     }
 }
@@ -114,7 +115,7 @@ impl Shard {
                 outbox: Outbox::default(),
                 events: VecDeque::new(),
                 stats: ShardStats::default(),
-                payload: Box::new(Payload::empty()),
+                payloads: Box::new([Payload::empty(); MAX_SEATS]),
             },
             closed: VecDeque::new(),
         }
@@ -341,7 +342,7 @@ impl Shard {
         let changed = leg.turn_alone(
             now,
             slot,
-            &mut self.out.payload,
+            &mut self.out.payloads[0],
             &mut self.out.outbox,
             |event| {
                 events.push_back(event);
@@ -447,7 +448,8 @@ impl Shard {
     /// What was counted since the last call.
     pub fn stats(&mut self) -> ShardStats {
         self.out.stats.rtp_out = std::mem::take(&mut self.out.outbox.rtp_sent);
-        self.out.stats.encoded = std::mem::take(&mut self.out.payload.encoded);
+        let payloads = self.out.payloads.iter_mut();
+        self.out.stats.encoded = payloads.map(|it| std::mem::take(&mut it.encoded)).sum();
         std::mem::take(&mut self.out.stats)
     }
 

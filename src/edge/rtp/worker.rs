@@ -405,6 +405,7 @@ impl<Io: MediaIo> Worker<Io> {
         self.metrics.packets(PacketDirection::In, stats.rtp_in);
         self.metrics.packets(PacketDirection::Out, sent);
         self.metrics.packets_lost(stats.rtp_lost);
+        self.metrics.frames_concealed(stats.concealed_frames);
         for _ in 0..stats.fence_violations {
             self.metrics.fence_violation();
         }

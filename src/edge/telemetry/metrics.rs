@@ -39,6 +39,7 @@ struct Inner {
     packets_in: Counter,
     packets_out: Counter,
     lost: Counter,
+    concealed: Counter,
     digits: Vec<(DigitSource, Counter)>,
     refusals: Vec<(ErrorCode, Counter)>,
     role_change: Histogram,
@@ -112,7 +113,13 @@ impl Metrics {
         registry.register("refusals", "Refusals by code", refusals.clone());
 
         let (lost, fence_violations) = (Counter::default(), Counter::default());
+        let concealed = Counter::default();
         registry.register("rtp_lost", "RTP packets that never came", lost.clone());
+        registry.register(
+            "concealed_frames",
+            "Frames of 20 ms made up because their packets were lost or came too late",
+            concealed.clone(),
+        );
         registry.register(
             "fence_violations",
             "Frames that the matrix would have let through and the fence silenced; must stay 0",
@@ -170,6 +177,7 @@ impl Metrics {
             packets_in: packets.get_or_create_owned(&label("direction", "in")),
             packets_out: packets.get_or_create_owned(&label("direction", "out")),
             lost,
+            concealed,
             digits: SOURCES
                 .map(|(source, name)| (source, digits.get_or_create_owned(&label("source", name))))
                 .into(),
@@ -221,6 +229,10 @@ impl Metrics {
 
     pub fn packets_lost(&self, count: u64) {
         self.inner.lost.inc_by(count);
+    }
+
+    pub fn frames_concealed(&self, count: u64) {
+        self.inner.concealed.inc_by(count);
     }
 
     pub fn digit(&self, source: DigitSource) {
@@ -376,6 +388,7 @@ mod tests {
             "sottovoce_rtp_packets_total{direction=\"in\"} 0",
             "sottovoce_rtp_packets_total{direction=\"out\"} 0",
             "sottovoce_rtp_lost_total 0",
+            "sottovoce_concealed_frames_total 0",
             "sottovoce_digits_total{source=\"in_band\"} 0",
             "sottovoce_refusals_total{code=\"9013\"} 0",
             "sottovoce_role_change_seconds_count 0",

@@ -14,12 +14,29 @@ use crate::media::participant::Participant;
 use crate::wire::rtp::{Header, Packet};
 use crate::wire::telephone_event::TelephoneEvent;
 
-/// What one listener was sent at a turn of the wheel, so that another with the same mix can be
-/// sent the same.
-#[derive(Debug)]
-pub struct Shared {
+/// The distinct mixes that listeners were sent at a turn of the wheel, so that others with the same
+/// mix can be sent the same. Each lies in the payload of its place.
+#[derive(Debug, Default)]
+struct Shared {
+    mixes: [Option<Mix>; MAX_SEATS],
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mix {
     gains: [u16; MAX_SEATS],
     format: (Codec, Rate),
+}
+
+impl Shared {
+    fn place_of(&self, mix: Mix) -> Option<usize> {
+        self.mixes.iter().position(|other| *other == Some(mix))
+    }
+
+    /// Where the next payload is made. There are as many as listeners, and each makes one at most.
+    fn free(&self) -> usize {
+        let free = self.mixes.iter().position(Option::is_none);
+        free.unwrap_or(MAX_SEATS - 1)
+    }
 }
 
 impl Bridge {
@@ -97,7 +114,8 @@ impl Bridge {
             .direct(legs, from)
             .is_some_and(|direct| direct.take(&mut frame))
         {
-            self.render(legs, cx, listener, Some((from, &frame)), &mut None);
+            let shared = &mut Shared::default();
+            self.render(legs, cx, listener, Some((from, &frame)), shared);
         }
         self.settle(cx.events);
     }
@@ -142,13 +160,14 @@ impl Bridge {
             if let Some(participant) = legs.at_mut(slot) {
                 let events = &mut *cx.events;
                 participant.hear(cx.now, |event| events.push_back(event));
+                cx.stats.concealed_frames += participant.take_concealed();
             }
         }
-        let mut shared = None;
+        let mut shared = Shared::default();
         for (listener, _) in self.seated() {
             match self.rows[listener.index()].kind {
                 RowKind::Mix => self.render(legs, cx, listener, None, &mut shared),
-                RowKind::Over => self.stand_in(legs, cx, listener),
+                RowKind::Over => self.stand_in(legs, cx, listener, &mut shared),
                 RowKind::Idle | RowKind::Through => {}
             }
         }
@@ -156,7 +175,13 @@ impl Bridge {
     }
 
     /// The wheel in the place of a counterpart that is silent.
-    fn stand_in(&mut self, legs: &mut Legs, cx: &mut Context<'_>, listener: Seat) {
+    fn stand_in(
+        &mut self,
+        legs: &mut Legs,
+        cx: &mut Context<'_>,
+        listener: Seat,
+        shared: &mut Shared,
+    ) {
         let Some((from, slot)) = self.counterpart(listener) else {
             return;
         };
@@ -172,7 +197,7 @@ impl Bridge {
         }
         let mut frame = Frame::silent(self.rate);
         direct.stand_in(&mut frame);
-        self.render(legs, cx, listener, Some((from, &frame)), &mut None);
+        self.render(legs, cx, listener, Some((from, &frame)), shared);
     }
 
     /// One frame for one listener: judged, summed, encoded, sent. `own` is the frame of the speaker
@@ -183,7 +208,7 @@ impl Bridge {
         cx: &mut Context<'_>,
         listener: Seat,
         own: Option<(Seat, &Frame)>,
-        shared: &mut Option<Shared>,
+        shared: &mut Shared,
     ) {
         let Some(slot) = self.at(listener) else {
             return;
@@ -195,15 +220,16 @@ impl Bridge {
         let steady = levels.iter().all(|(from, to)| from == to);
         let gains = levels.map(|(_, to)| to);
 
-        if steady && !overlaid && own.is_none() {
-            let same = |shared: &Shared| shared.gains == gains && Some(shared.format) == format;
-            if shared.as_ref().is_some_and(same) {
-                if let Some(ear) = legs.at_mut(slot) {
-                    let (bytes, units) = (cx.payload.bytes(), cx.payload.units);
-                    ear.send_shared(cx.now, slot, bytes, units, cx.outbox);
-                }
-                return;
+        let can_share = steady && !overlaid && own.is_none();
+        let mix = format
+            .filter(|_| can_share)
+            .map(|format| Mix { gains, format });
+        if let Some(place) = mix.and_then(|mix| shared.place_of(mix)) {
+            if let Some(ear) = legs.at_mut(slot) {
+                let made = &cx.payloads[place];
+                ear.send_shared(cx.now, slot, made.bytes(), made.units, cx.outbox);
             }
+            return;
         }
 
         let mut sum = Sum::silent();
@@ -218,13 +244,11 @@ impl Bridge {
         self.stale |= overlaid && !ear.has_overlay() || !steady;
         let mut frame = Frame::silent(self.rate);
         sum.into_frame(&mut frame);
-        let made = ear.send_frame(cx.now, slot, &frame, cx.payload, cx.outbox);
-        *shared = match format {
-            Some(format) if made && steady && !overlaid && own.is_none() => {
-                Some(Shared { gains, format })
-            }
-            _ => None,
-        };
+        let place = shared.free();
+        let payload = &mut cx.payloads[place];
+        if ear.send_frame(cx.now, slot, &frame, payload, cx.outbox) {
+            shared.mixes[place] = mix;
+        }
     }
 
     /// What matrix and fence make of each speaker, as gains from the last frame to this one.

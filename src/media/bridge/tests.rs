@@ -347,6 +347,71 @@ fn each_mix_is_encoded_once_for_all_who_hear_it() {
 }
 
 #[test]
+fn a_mix_is_shared_though_another_is_made_between_its_listeners() {
+    for codec in [Codec::Pcmu, Codec::G722, Codec::Opus] {
+        let mut world = World::monitored([Codec::Pcmu, Codec::Pcmu, codec]);
+        let mut ears = vec![COACH];
+        for _ in 0..3 {
+            let ear = world.open(codec);
+            world.seat(ear, seat(ear));
+            ears.push(ear);
+        }
+        let mut pairs = vec![(USER, PUPIL), (PUPIL, USER)];
+        // By turns both parties and one of them.
+        for (turn, ear) in ears.iter().enumerate() {
+            pairs.push((*ear, USER));
+            if turn % 2 == 0 {
+                pairs.push((*ear, PUPIL));
+            }
+        }
+        world.rules(&pairs);
+        world.run(500);
+        world.forget();
+        world.shard.stats();
+        world.run(1_000);
+
+        assert_eq!(world.shard.stats().encoded, 2 * 50, "{codec:?}");
+        let payloads = |ear: usize| -> Vec<&Vec<u8>> {
+            let received = world.phones[ear].received.iter();
+            received.map(|packet| &packet.payload).collect()
+        };
+        assert_eq!(payloads(ears[0]).len(), 50);
+        assert_eq!(payloads(ears[0]), payloads(ears[2]), "{codec:?}");
+        assert_eq!(payloads(ears[1]), payloads(ears[3]), "{codec:?}");
+        assert_ne!(payloads(ears[0]), payloads(ears[1]), "{codec:?}");
+        for ear in [ears[0], ears[2]] {
+            assert_eq!(world.ears_of(ear), [USER, PUPIL]);
+        }
+        for ear in [ears[1], ears[3]] {
+            assert_eq!(world.ears_of(ear), [USER]);
+        }
+    }
+}
+
+#[test]
+fn what_a_mix_had_to_make_up_is_counted_while_the_call_goes_on() {
+    let mut world = World::monitored(G711);
+    world.coach();
+    world.run(1_000);
+    world.shard.stats();
+    world.run(1_000);
+    assert_eq!(world.shard.stats().concealed_frames, 0);
+
+    for phone in [USER, COACH] {
+        world.phones[phone].line.lost = 0.1;
+    }
+    world.run(2_000);
+    let stats = world.shard.stats();
+    assert!(stats.rtp_lost > 5, "{stats:?}");
+    // What the user says is missed by two mixes: the supervisor's and the pupil's.
+    let made_up = stats.concealed_frames;
+    assert!(
+        (stats.rtp_lost..=2 * stats.rtp_lost + 20).contains(&made_up),
+        "{stats:?}"
+    );
+}
+
+#[test]
 fn a_thread_that_stood_still_for_a_moment_breaks_no_stream() {
     for (role, stops) in [
         (World::monitor as fn(&mut World), [30, 90, 150]),

@@ -306,8 +306,8 @@ impl Shard {
         {
             participant.report(now, slot, wall_clock, Staying::Leaves, &mut self.out.outbox);
         }
+        self.out.stats.concealed_frames += participant.take_concealed();
         let stats = participant.stats();
-        self.out.stats.concealed_frames += stats.concealed_frames;
         self.out.events.push_back(Event::Closed { leg, stats });
         self.closed.push_back(slot);
     }
