@@ -3,9 +3,9 @@
 //! who coaches on every tenth call, and on every call. The service has one core, the phones the
 //! other; they are a process of their own, set their calls up by SIP, and check every packet.
 //!
-//! Exit status 0 only if every packet that should have been heard was, and the streams towards the
-//! parties ran on unbroken through joining, every role and leaving. Figures go to
-//! `target/bench/media.json`.
+//! Exit status 0 only if every packet that should have been heard was, the streams towards the
+//! parties ran on unbroken through joining, every role and leaving, and every figure that is wanted
+//! was reached; what was not is printed as NO. Figures go to `target/bench/media.json`.
 
 #[path = "media/batch.rs"]
 mod batch;
@@ -35,6 +35,8 @@ mod rows;
 mod sip;
 #[path = "shared/stage.rs"]
 mod stage;
+#[path = "media/wanted.rs"]
+mod wanted;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -49,6 +51,7 @@ use sottovoce::edge::rtp::engine::{self, EngineKind};
 use crate::measuring::Bench;
 use crate::phone::FAULTS;
 use crate::rows::Row;
+use crate::wanted::{Run, Verdict};
 
 /// Of a node that has next to nothing to do.
 const FEW_CALLS: usize = 5;
@@ -96,11 +99,11 @@ fn run() -> anyhow::Result<bool> {
 
     let mut floors = BTreeMap::new();
     measure_floors(&args, first, &mut floors)?;
-    let mut clean = true;
+    let mut verdicts: Vec<(EngineKind, Verdict)> = Vec::new();
     let mut engines = serde_json::Map::new();
     for &kind in &args.engines {
-        let (value, good) = measure(&args, kind, (first, second), &floors)?;
-        clean &= good;
+        let (value, reached) = measure(&args, kind, (first, second), &floors)?;
+        verdicts.extend(reached.into_iter().map(|verdict| (kind, verdict)));
         engines.insert(kind.to_string(), value);
     }
     let json = json!({
@@ -109,8 +112,13 @@ fn run() -> anyhow::Result<bool> {
         "engines": engines,
     });
     figures::keep("media", &json)?;
-    println!("{}", if clean { "clean" } else { "NOT CLEAN" });
-    Ok(clean)
+    for kind in &args.engines {
+        println!("\n{kind}:");
+        for (_, verdict) in verdicts.iter().filter(|(of, _)| of == kind) {
+            verdict.print();
+        }
+    }
+    Ok(verdicts.iter().all(|(_, verdict)| verdict.reached))
 }
 
 fn engine_named(name: &str) -> anyhow::Result<EngineKind> {
@@ -123,7 +131,7 @@ fn engine_named(name: &str) -> anyhow::Result<EngineKind> {
 
 fn args(arguments: impl Iterator<Item = String>) -> anyhow::Result<Args> {
     let mut args = Args {
-        calls: vec![100, 500, 1_000, 2_000, 3_000],
+        calls: vec![100, 500, 1_000, 1_500, 2_000, 3_000],
         seconds: 10,
         supervised: 1_500,
         engines: Vec::new(),
@@ -187,6 +195,15 @@ fn supervised_of(args: &Args, calls: usize) -> Vec<usize> {
     }
 }
 
+/// The most calls that every one is to be coached of.
+fn asked_coached(args: &Args) -> usize {
+    let coached = args.calls.iter().copied();
+    coached
+        .filter(|calls| *calls <= args.supervised)
+        .max()
+        .unwrap_or_default()
+}
+
 /// What a plain call adds to the resident memory of a service that has carried no more than a few.
 fn memory(service: Service, core: usize) -> anyhow::Result<f64> {
     machine::pin(core)?;
@@ -207,7 +224,7 @@ fn measure(
     kind: EngineKind,
     (first, second): (usize, usize),
     floors: &BTreeMap<usize, f64>,
-) -> anyhow::Result<(Value, bool)> {
+) -> anyhow::Result<(Value, Vec<Verdict>)> {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let dir = dir.join(format!("bench-media-{}-{kind}", std::process::id()));
     let most = args.calls.last().copied().unwrap_or_default();
@@ -232,7 +249,9 @@ fn measure(
     let mut rows = Vec::new();
     let mut roles = Value::Null;
     let mut shortfalls = Vec::new();
-    for &calls in &args.calls {
+    // Of how many calls, and whether with supervisors as well.
+    let mut ahead: BTreeMap<usize, bool> = args.calls.iter().map(|&calls| (calls, true)).collect();
+    while let Some((calls, with_supervisors)) = ahead.pop_first() {
         bench.grow_to(calls)?;
         let carried = bench.exchange.calls();
         if carried < calls {
@@ -247,7 +266,11 @@ fn measure(
         if carried < calls {
             break;
         }
-        for supervised in supervised_of(args, calls) {
+        let supervised = match with_supervisors {
+            true => supervised_of(args, calls),
+            false => Vec::new(),
+        };
+        for supervised in supervised {
             bench.supervise(supervised)?;
             let admitted = bench.exchange.supervised();
             if admitted < supervised {
@@ -259,8 +282,12 @@ fn measure(
             if admitted < supervised {
                 break;
             }
+            if admitted == calls {
+                // Beside it as many legs that are merely forwarded.
+                ahead.entry(calls * 3 / 2).or_insert(false);
+            }
         }
-        if calls == ROLE_CALLS || args.calls == [calls] {
+        if with_supervisors && calls == ROLE_CALLS || args.calls == [calls] {
             roles = bench.change_roles()?;
         }
         bench.leave()?;
@@ -293,7 +320,22 @@ fn measure(
     for (when, faults) in &bench.faults {
         println!("  {when}: {}", named(faults));
     }
-    let good = broken == 0 && talking == (most, 0) && rows.iter().chain([&idle]).all(Row::is_clean);
+    let run = Run {
+        kind,
+        rows: &rows,
+        idle: &idle,
+        asked: args.calls.last().copied().unwrap_or_default(),
+        asked_coached: asked_coached(args),
+        role_changes: &roles,
+        media_bytes_per_call: plane_bytes,
+        kib_per_call,
+        whole: broken == 0 && talking == (most, 0),
+    };
+    let verdicts = run.verdicts();
+    let times_forwarded = rows.iter().filter(|row| row.supervised == row.calls);
+    let times_forwarded = times_forwarded.map(
+        |row| json!({"calls": row.calls, "legs": row.legs(), "times": run.times_forwarded(row)}),
+    );
     let value = json!({
         "rows": rows.iter().map(Row::to_json).collect::<Vec<_>>(),
         "nearly_idle": idle.to_json(),
@@ -303,9 +345,11 @@ fn measure(
         "not_carried": shortfalls,
         "out_of_line": broken,
         "out_of_line_when": bench.faults.iter().map(|(when, faults)| json!({"when": when, "what": named(faults)})).collect::<Vec<_>>(),
-        "clean": good,
+        "lossless": run.is_lossless(),
+        "coached_legs_times_forwarded": times_forwarded.collect::<Vec<_>>(),
+        "wanted": verdicts.iter().map(Verdict::to_json).collect::<Vec<_>>(),
     });
-    Ok((value, good))
+    Ok((value, verdicts))
 }
 
 fn named(faults: &[u64; 4]) -> String {

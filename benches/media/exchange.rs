@@ -138,6 +138,7 @@ impl Exchange {
             self.by_call_id.remove(&dialog.call_id());
         }
         self.fleet.disconnect(3 * call + SUPERVISOR);
+        self.coach(call, false);
     }
 
     /// A supervisor of these calls presses keys.

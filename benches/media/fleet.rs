@@ -8,7 +8,8 @@ use anyhow::Context as _;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::batch::{self, Batch};
-use crate::phone::{Expected, Heard, Phone};
+use crate::keypad::Turn;
+use crate::phone::{Clicks, Expected, Heard, Phone};
 
 /// Sockets for each side. Reports go to the port above, where nobody reads them.
 const SOCKETS: usize = 4;
@@ -45,6 +46,8 @@ pub struct Fleet {
     pub latest_ms: u64,
     pub unsent: usize,
     measured: Option<Measured>,
+    /// Clicks that are said now are counted, and looked for in every mix.
+    counts_clicks: bool,
     outgoing: Batch,
     incoming: Batch,
 }
@@ -63,6 +66,7 @@ impl Fleet {
             latest_ms: 0,
             unsent: 0,
             measured: None,
+            counts_clicks: false,
             outgoing: Batch::new(),
             incoming: Batch::new(),
         };
@@ -125,6 +129,20 @@ impl Fleet {
         }
     }
 
+    /// From now on clicks are counted, from none.
+    pub fn begin_clicks(&mut self) {
+        for phone in &mut self.phones {
+            phone.clicks = Clicks::default();
+            phone.ear.clicks = 0;
+        }
+        self.counts_clicks = true;
+    }
+
+    /// Those said from now on are not looked for; those before may still be on their way.
+    pub fn end_clicks(&mut self) {
+        self.counts_clicks = false;
+    }
+
     /// Delays are told from now on. The kernel notes when each packet came, at the expense of
     /// whoever sends it: the service.
     pub fn begin_delays(&mut self) -> anyhow::Result<()> {
@@ -149,7 +167,7 @@ impl Fleet {
         // What a stall kept from being said is said late, so that the counts stay true.
         while self.served < present {
             self.served += 1;
-            self.speak((self.served % 20) as usize);
+            self.speak(self.served);
         }
         self.hear();
         let next = self.start + Duration::from_millis(self.served + 1);
@@ -159,8 +177,9 @@ impl Fleet {
         }
     }
 
-    fn speak(&mut self, turn: usize) {
-        let turn = std::mem::take(&mut self.turns[turn]);
+    fn speak(&mut self, ms: u64) {
+        let (frame, place) = (ms / 20, (ms % 20) as usize);
+        let turn = std::mem::take(&mut self.turns[place]);
         let mut socket = 0;
         let mut now = now_ns();
         for &index in &turn {
@@ -174,11 +193,15 @@ impl Fleet {
                     now = now_ns();
                 }
                 let packet = self.outgoing.put(remote, Phone::length_of(&said));
-                phone.speak(now, &said, packet);
+                let clicks = matches!(said, Turn::Speak) && phone.clicks_in(frame);
+                phone.speak(now, &said, clicks, packet);
+                if clicks {
+                    phone.clicks.said += u64::from(self.counts_clicks);
+                    phone.clicks.is_last_counted = self.counts_clicks;
+                }
             }
         }
         self.unsent += self.outgoing.send(&self.sockets[socket]);
-        let place = self.served as usize % 20;
         self.turns[place] = turn;
     }
 
@@ -216,6 +239,13 @@ fn hear(
 ) {
     let expected = phones[phone].expected;
     let heard = phones[phone].hear(packet, at_ns.unwrap_or_else(now_ns));
+    if let (Heard::Click { .. }, Expected::Mix(first, second)) = (&heard, expected) {
+        // It is of whoever clicked last.
+        let latest = [Some(first), second].into_iter().flatten();
+        let latest = latest.max_by_key(|&speaker| phones[speaker].clicked_ns);
+        let counted = latest.is_some_and(|speaker| phones[speaker].clicks.is_last_counted);
+        phones[phone].ear.clicks += u64::from(counted);
+    }
     let (Some(measured), Some(at_ns)) = (measured, at_ns) else {
         return;
     };
@@ -228,7 +258,6 @@ fn hear(
             let first = phones[first].clicked_ns;
             let second = second.map(|second| phones[second].clicked_ns);
             let is_supervisor = phone % 3 == SUPERVISOR;
-            // It is of whoever clicked last.
             let (sent_ns, delays) = match second {
                 Some(second) if second > first => match is_supervisor {
                     true => (second, &mut measured.to_supervisor),

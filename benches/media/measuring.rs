@@ -13,7 +13,7 @@ use crate::fleet::{AGENT, CUSTOMER};
 use crate::machine;
 use crate::meter;
 use crate::phone::Expected;
-use crate::rows::{Quantiles, Row};
+use crate::rows::{Mixed, Quantiles, Row};
 
 /// After the last call is up, before the measuring begins.
 const SETTLE: Duration = Duration::from_millis(1_500);
@@ -126,7 +126,9 @@ impl<'a> Bench<'a> {
         (self.exchange.fleet.latest_ms, self.exchange.fleet.unsent) = (0, 0);
         let before = meter::read(&self.service)?;
         let phones_before = machine::cpu_of(std::process::id())?;
+        self.exchange.fleet.begin_clicks();
         self.exchange.run_for(Duration::from_secs(self.seconds));
+        self.exchange.fleet.end_clicks();
         let phones_after = machine::cpu_of(std::process::id())?;
         let after = meter::read(&self.service)?;
         let (late, unsent) = (self.exchange.fleet.latest_ms, self.exchange.fleet.unsent);
@@ -138,6 +140,8 @@ impl<'a> Bench<'a> {
             .map(|it| it.number)
             .collect();
         self.exchange.run_for(GRACE);
+        // What is on its way when the time is over is told of later.
+        let settled = meter::read(&self.service)?;
 
         let (mut lost, mut heard) = (
             self.mixed().1.saturating_sub(mixed_before.1),
@@ -145,10 +149,13 @@ impl<'a> Bench<'a> {
         );
         for phone in &self.exchange.fleet.phones {
             if let Expected::Through(from) = phone.expected {
-                lost += phone.ear.missing(from, lasts[from]);
+                lost += phone.ear.missing(lasts[from]);
                 heard += u64::from(lasts[from] - numbers[from]);
             }
         }
+        let mut mixed = self.clicks();
+        mixed.frames = self.mixed().0 - mixed_before.0;
+        mixed.concealed = (settled.concealed - before.concealed) as u64;
         let broken = self.broken() - broken_before;
         self.exchange.fleet.begin_delays()?;
         self.exchange.run_for(DELAYS);
@@ -163,7 +170,9 @@ impl<'a> Bench<'a> {
             packets_out: after.packets_out - before.packets_out,
             floor_ns: self.floor_of(2 * calls + supervised),
             lost,
+            lost_in: (settled.lost_in - before.lost_in) as u64,
             heard,
+            mixed,
             broken,
             through: Quantiles::default(),
             to_supervisor: Quantiles::default(),
@@ -239,6 +248,24 @@ impl<'a> Bench<'a> {
             }
         }
         self.faults_before = faults;
+    }
+
+    /// What mixed ears heard of the clicks that are counted.
+    fn clicks(&self) -> Mixed {
+        let phones = &self.exchange.fleet.phones;
+        let mut all = Mixed::default();
+        for phone in phones.iter().filter(|phone| phone.remote.is_some()) {
+            let Expected::Mix(first, second) = phone.expected else {
+                continue;
+            };
+            let speakers = [Some(first), second].into_iter().flatten();
+            let said: u64 = speakers.map(|it| phones[it].clicks.said).sum();
+            all.ears += 1;
+            all.deaf += u64::from(phone.ear.clicks == 0);
+            all.clicks_said += said;
+            all.clicks_heard += phone.ear.clicks;
+        }
+        all
     }
 
     /// Packets that mixed ears heard, and numbers that were left out.

@@ -13,6 +13,10 @@ pub struct Reading {
     pub cpu: Duration,
     pub packets_in: f64,
     pub packets_out: f64,
+    /// Packets that never came to the service.
+    pub lost_in: f64,
+    /// Frames that it made up for a mix, because their packets were lost or late.
+    pub concealed: f64,
     /// Supervisors on calls.
     pub sessions: usize,
     /// Role changes that took up to so many seconds.
@@ -42,6 +46,8 @@ pub fn read(service: &Service) -> anyhow::Result<Reading> {
         role_changes: buckets.collect(),
         packets_in: value("sottovoce_rtp_packets_total{direction=\"in\"}"),
         packets_out: value("sottovoce_rtp_packets_total{direction=\"out\"}"),
+        lost_in: value("sottovoce_rtp_lost_total"),
+        concealed: value("sottovoce_concealed_frames_total"),
         resident_kib: machine::resident_kib(service.id())?,
         at: Instant::now(),
         cpu: cpu_of(service.id())?,

@@ -10,12 +10,12 @@ pub const HEADER: usize = 12;
 const SILENCE: u8 = 0xff;
 /// A loud sample, on either side of zero; a click changes sides every ten.
 const LOUD: [u8; 2] = [0x90, 0x10];
-/// Of every fifty packets one is a click, and nothing else is as loud.
-const CLICK_EVERY: u32 = 50;
+/// In every second there is one click, and nothing else is as loud.
+const CLICK_EVERY: u64 = 50;
 /// So many loud samples in a row are a click.
 const RUN: usize = 12;
-/// A click is not heard again for so long.
-const DEAF_NS: u64 = 300_000_000;
+/// A click is not heard again for so long; the next of another phone comes after 320 ms at the soonest.
+const DEAF_NS: u64 = 200_000_000;
 
 /// What an ear is to hear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +34,20 @@ pub struct Phone {
     pub expected: Expected,
     sequence: u16,
     timestamp: u32,
+    /// Of the next packet that is no click: those bear none.
     pub number: u32,
     pub keypad: Keypad,
     /// When it clicked last.
     pub clicked_ns: u64,
+    /// Clicks said that every mix with this phone in it is to have, and whether the last was one.
+    pub clicks: Clicks,
     pub ear: Ear,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Clicks {
+    pub said: u64,
+    pub is_last_counted: bool,
 }
 
 /// How a packet can fail to follow on the one before.
@@ -58,6 +67,8 @@ pub struct Ear {
     /// Packets whose time is not one packet after that of the one before.
     pub jumped: u64,
     heard_click_ns: u64,
+    /// Clicks that came, of those that are counted.
+    pub clicks: u64,
     /// The numbers that passed through and were marked by the speaker: from `first` on.
     first: u32,
     came: Vec<bool>,
@@ -88,6 +99,7 @@ impl Phone {
             number: 0,
             keypad: Keypad::default(),
             clicked_ns: 0,
+            clicks: Clicks::default(),
             ear: Ear::default(),
         }
     }
@@ -106,21 +118,25 @@ impl Phone {
         }
     }
 
+    /// Whether it clicks in the 20 ms of that number: parties of a call do not at the same time,
+    /// nor with their supervisor.
+    pub fn clicks_in(&self, frame: u64) -> bool {
+        (frame + self.index as u64 * 17).is_multiple_of(CLICK_EVERY)
+    }
+
     /// Writes one packet of it, of that length.
-    pub fn speak(&mut self, now_ns: u64, turn: &Turn, packet: &mut [u8]) {
+    pub fn speak(&mut self, now_ns: u64, turn: &Turn, clicks: bool, packet: &mut [u8]) {
         self.sequence = self.sequence.wrapping_add(1);
         match turn {
             Turn::Key(event) => self.write_key(event, packet),
-            Turn::Speak | Turn::Pause => self.write_speech(now_ns, packet),
+            Turn::Speak | Turn::Pause => self.write_speech(now_ns, clicks, packet),
         }
     }
 
-    fn write_speech(&mut self, now_ns: u64, packet: &mut [u8]) {
+    fn write_speech(&mut self, now_ns: u64, clicks: bool, packet: &mut [u8]) {
         self.write_header(packet, 0, false, self.timestamp);
         let payload = &mut packet[HEADER..];
-        // Parties of a call do not click at the same time, nor with their supervisor.
-        let turn = (self.number + self.index as u32 * 17) % CLICK_EVERY;
-        if turn == 0 {
+        if clicks {
             for (place, sample) in payload.iter_mut().enumerate() {
                 *sample = LOUD[place / 10 % 2];
             }
@@ -133,8 +149,8 @@ impl Phone {
                 payload[2 * place] = 0xf0 | word >> 4;
                 payload[2 * place + 1] = 0xf0 | word & 0x0f;
             }
+            self.number += 1;
         }
-        self.number += 1;
     }
 
     fn write_key(&self, event: &Event, packet: &mut [u8]) {
@@ -203,14 +219,10 @@ impl Ear {
         self.came = vec![false; packets];
     }
 
-    /// Of the packets before `last`, how many did not come. Clicks bear no number.
-    pub fn missing(&self, speaker: usize, last: u32) -> u64 {
-        let marked = |number: u32| !(number + speaker as u32 * 17).is_multiple_of(CLICK_EVERY);
-        let numbers = self.first..last;
-        let missing = numbers.zip(&self.came);
-        missing
-            .filter(|(number, came)| marked(*number) && !**came)
-            .count() as u64
+    /// Of the packets before `last`, how many did not come.
+    pub fn missing(&self, last: u32) -> u64 {
+        let missing = (self.first..last).zip(&self.came);
+        missing.filter(|(_, came)| !**came).count() as u64
     }
 
     /// Whether it is news, and not something that came before.

@@ -4,7 +4,10 @@ use serde_json::{Value, json};
 
 use crate::fleet::{Delays, Measured};
 
-/// What a row may cost and lose.
+/// Calls are clean when nothing is lost and 99 of 100 packets of the parties come within this.
+pub const DELAY_LIMIT_MS: f64 = 5.0;
+
+/// What a row cost and lost.
 #[derive(Clone, Debug)]
 pub struct Row {
     pub calls: usize,
@@ -17,7 +20,10 @@ pub struct Row {
     pub floor_ns: f64,
     /// Packets that should have been heard and were not, of so many.
     pub lost: u64,
+    /// Packets that the service missed of what phones sent: where it mixes, no ear can tell.
+    pub lost_in: u64,
     pub heard: u64,
+    pub mixed: Mixed,
     /// Packets towards the parties with another SSRC, or out of number or time.
     pub broken: u64,
     pub through: Quantiles,
@@ -29,6 +35,21 @@ pub struct Row {
     pub phones_cpu_ns: f64,
     pub phones_late_ms: u64,
     pub phones_unsent: usize,
+}
+
+/// What mixes brought.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Mixed {
+    /// Ears that hear a mix, and those of them to which none of the clicks came.
+    pub ears: u64,
+    pub deaf: u64,
+    /// Packets of mixes that were heard.
+    pub frames: u64,
+    /// Frames that the service made up, by its own account: their packets were lost, or late.
+    pub concealed: u64,
+    /// Every click counts once for each mix that is to have it.
+    pub clicks_said: u64,
+    pub clicks_heard: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -55,6 +76,11 @@ impl Quantiles {
         }
     }
 
+    /// `None` where nothing was measured.
+    pub fn p99_ms(self) -> Option<f64> {
+        (self.count > 0).then(|| ms(self.p99_us))
+    }
+
     fn to_json(self) -> Value {
         match self.count {
             0 => Value::Null,
@@ -76,6 +102,16 @@ impl Quantiles {
                 ms(self.p99_us),
                 ms(self.max_us)
             ),
+        }
+    }
+}
+
+impl Mixed {
+    /// Clicks heard of those said.
+    fn text(self) -> String {
+        match self.ears {
+            0 => "–".to_owned(),
+            _ => format!("{} of {}", self.clicks_heard, self.clicks_said),
         }
     }
 }
@@ -114,8 +150,13 @@ impl Row {
         self.cpu_ns / 1e3 / self.seconds / self.legs() as f64
     }
 
+    /// Everything that was said was heard, and in line.
+    pub fn is_lossless(&self) -> bool {
+        self.lost + self.lost_in + self.broken + self.mixed.deaf == 0 && self.heard > 0
+    }
+
     pub fn is_clean(&self) -> bool {
-        self.lost == 0 && self.broken == 0
+        self.is_lossless() && self.through.p99_ms().is_some_and(|ms| ms <= DELAY_LIMIT_MS)
     }
 
     pub fn to_json(&self) -> Value {
@@ -133,8 +174,18 @@ impl Row {
             "us_per_leg_second": self.us_per_leg(),
             "heard": self.heard,
             "lost": self.lost,
+            "lost_in": self.lost_in,
             "broken": self.broken,
+            "lossless": self.is_lossless(),
             "clean": self.is_clean(),
+            "mixed": {
+                "ears": self.mixed.ears,
+                "deaf_ears": self.mixed.deaf,
+                "packets": self.mixed.frames,
+                "concealed_frames": self.mixed.concealed,
+                "clicks_said": self.mixed.clicks_said,
+                "clicks_heard": self.mixed.clicks_heard,
+            },
             "delay": {
                 "through": self.through.to_json(),
                 "to_supervisor": self.to_supervisor.to_json(),
@@ -152,7 +203,7 @@ impl Row {
 /// Rows of one engine: how everything grows with the calls.
 pub fn print(rows: &[Row]) {
     println!(
-        "{:>6} {:>6} {:>9} {:>7} {:>7} {:>7} {:>9} {:>8} {:>6} {:>6}  {:<22} {:<22} {:<22}",
+        "{:>6} {:>6} {:>9} {:>7} {:>7} {:>7} {:>9} {:>8} {:>6} {:>6} {:>8} {:>15}  {:<22} {:<22} {:<22}",
         "calls",
         "coach",
         "ns/packet",
@@ -163,13 +214,15 @@ pub fn print(rows: &[Row]) {
         "µs/leg·s",
         "lost",
         "broken",
+        "made up",
+        "clicks",
         "through p50/p99/max ms",
         "to supervisor",
         "from supervisor",
     );
     for row in rows {
         println!(
-            "{:>6} {:>6} {:>9.0} {:>7.0} {:>7.2} {:>7.1} {:>9.1} {:>8.1} {:>6} {:>6}  {:<22} {:<22} {:<22}",
+            "{:>6} {:>6} {:>9.0} {:>7.0} {:>7.2} {:>7.1} {:>9.1} {:>8.1} {:>6} {:>6} {:>8} {:>15}  {:<22} {:<22} {:<22}",
             row.calls,
             row.supervised,
             row.ns_per_packet(),
@@ -178,8 +231,10 @@ pub fn print(rows: &[Row]) {
             100.0 * row.core_share(),
             100.0 * row.phones_share(),
             row.us_per_leg(),
-            row.lost,
+            row.lost + row.lost_in,
             row.broken,
+            row.mixed.concealed,
+            row.mixed.text(),
             row.through.text(),
             row.to_supervisor.text(),
             row.from_supervisor.text(),
