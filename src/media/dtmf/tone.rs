@@ -4,13 +4,15 @@
 //! Every 5 ms the filter `bank` names the strongest row and column. Only if that pair holds a
 //! good part of the energy, is two clean lines and lies near a key, it is fitted with two steady
 //! tones over windows of 27.5 to 80 ms, the shortest first, and the first fit whose `evidence`
-//! suffices is a key. So an exact key is known after 30 ms, and a doubtful one has to last.
+//! suffices is a key. So an exact key is known after 30 ms, and a doubtful one has to last. In a menu,
+//! a key of which a codec has lost the middle is known by what is left on both sides of the `gap`.
 
 mod bank;
 mod complex;
 mod events;
 mod evidence;
 mod fit;
+mod gap;
 mod grid;
 mod history;
 mod hold;

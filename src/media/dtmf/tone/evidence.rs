@@ -71,6 +71,39 @@ static LARGEST_RESIDUAL: LazyLock<[f64; LONGEST + 1]> = LazyLock::new(|| {
     })
 });
 
+/// Whether a fit around a gap could be a key. Without its worst part a voice is purer than it is, so
+/// the frequencies have to be exact; they are, if a codec lost the part.
+pub fn is_possible_parted(fit: &Fit) -> bool {
+    let is_exact = |error: f64| error.abs() <= EXACT_PARTED;
+    fit.tones.iter().all(|tone| is_exact(tone.error_percent))
+        && TWIST_LIMITS.contains(&fit.twist_db())
+        && fit.power() >= LEAST_POWER
+        && fit.residual <= largest_residual_parted(fit.window.kept()) * fit.energy
+}
+
+/// In percent.
+const EXACT_PARTED: f64 = 0.35;
+
+/// The largest share of the energy that may be left of so many pieces around a gap: a third tone
+/// would leave a third.
+pub fn largest_residual_parted(kept: usize) -> f64 {
+    match kept {
+        ..10 => 0.0,
+        10..12 => 0.15,
+        12..16 => 0.20,
+        _ => 0.22,
+    }
+}
+
+/// Whether what has this mean square came out of quiet: before it, 10 ms had so little energy. Only
+/// then is a gap looked for; in a voice that goes on there are gaps everywhere.
+pub fn is_out_of_quiet(quietest: f64, mean_square: f64) -> bool {
+    quietest / 80.0 <= QUIET * mean_square
+}
+
+/// −25 dB.
+const QUIET: f64 = 0.003;
+
 /// How much of the window counts.
 pub fn length_ms(fit: &Fit) -> f64 {
     in_ms(fit.window.kept())

@@ -134,6 +134,22 @@ impl PairMoments {
             change: shifted(t0, t1, t2, t3) + within.scale(UNIT),
         }
     }
+
+    /// The newest pieces, from the last one back, of one tone (row 0, column 1) at its nominal
+    /// frequency: turned as if all were where the last one is.
+    pub fn levels<const PIECES: usize>(&self, tone: usize) -> [Complex; PIECES] {
+        let step = Complex::turn(self.pair.angular()[tone] * PIECE as f64);
+        let mut turn = Complex::new(1.0, 0.0);
+        let mut levels = [Complex::default(); PIECES];
+        let known = (self.to - self.from) as usize;
+        for (back, level) in levels.iter_mut().take(known).enumerate() {
+            let number = self.to as usize - 1 - back;
+            let [re, im, ..] = self.pieces[number % RING][tone];
+            *level = Complex::new(f64::from(re), f64::from(im)) * turn;
+            turn = turn * step;
+        }
+        levels
+    }
 }
 
 /// The signal with a tone taken out, summed; and the same weighted with time, in samples from the

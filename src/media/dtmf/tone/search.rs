@@ -1,10 +1,14 @@
 //! The search for a key in what was heard lately: windows of growing length, each fitted with the
-//! two steady tones of one pair, until one of them is a key.
+//! two steady tones of one pair, until one of them is a key; and at last around what might be lost.
 
 use crate::media::dtmf::tone::Profile;
 use crate::media::dtmf::tone::bank::Survey;
-use crate::media::dtmf::tone::evidence::{Surroundings, is_possible, largest_residual, score};
+use crate::media::dtmf::tone::evidence::{
+    Surroundings, is_out_of_quiet, is_possible, is_possible_parted, largest_residual,
+    largest_residual_parted, score,
+};
 use crate::media::dtmf::tone::fit::{Fit, Window, fit};
+use crate::media::dtmf::tone::gap::Parts;
 use crate::media::dtmf::tone::grid::{BLOCK, PIECE, Pair, pieces_in};
 use crate::media::dtmf::tone::lines::Lines;
 use crate::media::dtmf::tone::moments::{HAMMING_PIECES, PairMoments, REACH};
@@ -18,6 +22,11 @@ const ROLE_WINDOWS: [usize; 2] = [24, 28];
 /// The score that a key needs.
 const MENU_SCORE: f64 = 0.0;
 const ROLE_SCORE: f64 = 4.2;
+
+/// Windows around a gap, in pieces, and the score that what is left needs: a key on a quiet line has
+/// it to spare, a voice from which its worst part was taken has not.
+const PARTED_WINDOWS: [usize; 4] = [20, 24, 28, LONGEST];
+const PARTED_SCORE: f64 = 12.0;
 
 /// In the role profile a key is known this long after it began, or not at all.
 const ROLE_LATEST: usize = 75 * 8;
@@ -153,7 +162,39 @@ impl Search {
                 return Some(found);
             }
         }
-        None
+        match wanted.profile {
+            Profile::Menu => self.fit_around_gap(sound, wanted),
+            Profile::Role => None,
+        }
+    }
+
+    /// Fits what is left of a key whose middle was lost, the shortest window first.
+    fn fit_around_gap(&mut self, sound: &Sound, wanted: &Wanted) -> Option<Found> {
+        let is_promising = |pieces: usize| {
+            let window = Window::whole(0, pieces);
+            wanted.may_begin(&window)
+                && is_out_of_quiet(
+                    sound.quietest_before(&window),
+                    sound.energy(&window) / window.samples() as f64,
+                )
+        };
+        let mut windows = PARTED_WINDOWS
+            .into_iter()
+            .filter(|pieces| is_promising(*pieces))
+            .peekable();
+        windows.peek()?;
+        self.reach(sound, self.moments.pair(), LONGEST);
+        let parts = Parts::new(&self.moments, sound.energies(0, LONGEST));
+        windows.find_map(|pieces| {
+            let parted = parts.without_gap(pieces, largest_residual_parted)?;
+            let energy = sound.energy(&parted.window);
+            let most = largest_residual_parted(parted.window.kept()) * energy;
+            let fit = fit(&self.moments, parted.window, parted.offsets, energy, most).ok()?;
+            if !is_possible_parted(&fit) || !parts.is_unambiguous(&fit) {
+                return None;
+            }
+            self.found(sound, fit, PARTED_SCORE, usize::MAX)
+        })
     }
 
     /// Looks for what might be a key, over windows too short to know.
@@ -234,6 +275,16 @@ impl Search {
         if !is_possible(&fit) {
             return None;
         }
+        let (needed, latest) = match profile {
+            Profile::Menu => (MENU_SCORE, usize::MAX),
+            Profile::Role => (ROLE_SCORE, ROLE_LATEST),
+        };
+        self.found(sound, fit, needed, latest)
+    }
+
+    /// A fit whose score is what is needed, of a key that began no longer ago than `latest`, in
+    /// samples.
+    fn found(&mut self, sound: &Sound, fit: Fit, needed: f64, latest: usize) -> Option<Found> {
         let pair = self.moments.pair();
         self.reach(sound, pair, REACH);
         let beginning = self.lines.beginning(&self.moments, &fit, sound);
@@ -245,10 +296,6 @@ impl Search {
             filtered: &sound.filtered.last(end)[..samples],
             is_sharp: beginning.is_sharp,
             quietest: sound.quietest_before(window),
-        };
-        let (needed, latest) = match profile {
-            Profile::Menu => (MENU_SCORE, usize::MAX),
-            Profile::Role => (ROLE_SCORE, ROLE_LATEST),
         };
         let onset_ago = beginning.onset_ago;
         (onset_ago <= latest && score(&fit, &around) >= needed).then_some(Found {

@@ -152,6 +152,35 @@ fn a_key_that_a_codec_begins_faintly_is_dated_from_there_and_known_in_time() {
 }
 
 #[test]
+fn a_key_that_wanders_off_for_a_lost_packet_is_known_by_what_is_left() {
+    for code in 0..16 {
+        for (lead, whole) in [(480, 18), (493, 20), (507, 19)] {
+            let mut sound = silence(lead);
+            sound.extend(wandering(code, whole));
+            sound.extend(silence(800));
+
+            let heard = hear(Profile::Menu, &sound);
+
+            assert_eq!(heard.len(), 1, "{code} at {lead}");
+            assert_eq!(heard[0].code, code);
+            assert!(heard[0].onset.abs_diff(lead) <= 240, "{lead}: {heard:?}");
+        }
+    }
+}
+
+#[test]
+fn a_gap_is_only_looked_for_in_what_comes_out_of_quiet() {
+    let mut random = fastrand::Rng::with_seed(11);
+    for code in 0..16 {
+        let mut sound: Vec<i16> = (0..1_600).map(|_| random.i16(-4_000..4_000)).collect();
+        sound.extend(wandering(code, 19));
+        sound.extend(silence(800));
+
+        assert!(hear(Profile::Menu, &sound).is_empty(), "{code}");
+    }
+}
+
+#[test]
 fn harmonics_of_a_voice_are_no_keys() {
     // Sung vowels, steady and as loud as keys: each harmonic is a turning phasor.
     for pitch in (80..420).step_by(7) {
@@ -313,6 +342,23 @@ fn tones(code: u8, milliseconds: usize, dbm0: [f64; 2], off: [f64; 2]) -> Vec<i1
                 amplitude(dbm0[which]) * phase.sin()
             };
             (wave(row, 0) + wave(column, 1)).round() as i16
+        })
+        .collect()
+}
+
+/// 80 ms of a key as a decoder gives it when a packet was lost: whole for so many milliseconds, for
+/// 40 ms one tone too high and the other too low, and the rest as if nothing had happened.
+fn wandering(code: u8, whole: usize) -> Vec<i16> {
+    let lost = whole * 8..(whole + 40) * 8;
+    let right = key(code, 80, -10.0);
+    let wrong = tones(code, 80, [-10.0; 2], [0.045, -0.025]);
+    (0..right.len())
+        .map(|n| {
+            if lost.contains(&n) {
+                wrong[n]
+            } else {
+                right[n]
+            }
         })
         .collect()
 }
