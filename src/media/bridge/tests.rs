@@ -351,7 +351,7 @@ fn a_mix_is_shared_though_another_is_made_between_its_listeners() {
     for codec in [Codec::Pcmu, Codec::G722, Codec::Opus] {
         let mut world = World::monitored([Codec::Pcmu, Codec::Pcmu, codec]);
         let mut ears = vec![COACH];
-        for _ in 0..3 {
+        for _ in 0..2 {
             let ear = world.open(codec);
             world.seat(ear, seat(ear));
             ears.push(ear);
@@ -377,14 +377,11 @@ fn a_mix_is_shared_though_another_is_made_between_its_listeners() {
         };
         assert_eq!(payloads(ears[0]).len(), 50);
         assert_eq!(payloads(ears[0]), payloads(ears[2]), "{codec:?}");
-        assert_eq!(payloads(ears[1]), payloads(ears[3]), "{codec:?}");
         assert_ne!(payloads(ears[0]), payloads(ears[1]), "{codec:?}");
         for ear in [ears[0], ears[2]] {
             assert_eq!(world.ears_of(ear), [USER, PUPIL]);
         }
-        for ear in [ears[1], ears[3]] {
-            assert_eq!(world.ears_of(ear), [USER]);
-        }
+        assert_eq!(world.ears_of(ears[1]), [USER]);
     }
 }
 
