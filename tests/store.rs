@@ -18,6 +18,8 @@ mod phones;
 mod reports;
 #[path = "store/retention.rs"]
 mod retention;
+#[path = "store/served.rs"]
+mod served;
 #[path = "store/watchlist.rs"]
 mod watchlist;
 #[path = "store/webhooks.rs"]
@@ -104,6 +106,11 @@ async fn a_file_that_cannot_be_a_database_is_named() {
 #[test]
 fn a_process_that_is_to_be_killed_writes_until_it_is() {
     killed::write_until_killed();
+}
+
+#[tokio::test]
+async fn a_reader_that_comes_and_goes_takes_no_row_along() {
+    served::a_reader_that_comes_and_goes_takes_no_row_along().await;
 }
 
 #[tokio::test]

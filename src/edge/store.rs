@@ -46,6 +46,9 @@ pub enum StoreError {
         path: PathBuf,
         source: std::io::Error,
     },
+    /// The file is there, and SQLite cannot use it.
+    #[error("{}: {source}", path.display())]
+    Unopened { path: PathBuf, source: sqlx::Error },
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
     #[error("database: {0}")]

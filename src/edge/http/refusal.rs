@@ -135,6 +135,7 @@ impl From<StoreError> for Refusal {
             StoreError::Busy => wait("Too many passwords and PINs are being checked."),
             StoreError::Editing => wait("Too many changes of people are being made."),
             StoreError::File { .. }
+            | StoreError::Unopened { .. }
             | StoreError::Database(_)
             | StoreError::Migration(_)
             | StoreError::Hash(_)

@@ -91,7 +91,7 @@ impl Db {
     pub(super) async fn connect(url: &DatabaseUrl, connections: u32) -> Result<Self, StoreError> {
         match url {
             DatabaseUrl::Sqlite(path) => {
-                create(path).map_err(|source| StoreError::File {
+                create_missing(path).map_err(|source| StoreError::File {
                     path: path.clone(),
                     source,
                 })?;
@@ -113,7 +113,11 @@ impl Db {
                         Box::pin(std::future::ready(Ok(usable)))
                     })
                     .connect_with(options)
-                    .await?;
+                    .await
+                    .map_err(|source| StoreError::Unopened {
+                        path: path.clone(),
+                        source,
+                    })?;
                 Ok(Db::Sqlite(pool))
             }
             DatabaseUrl::Postgres(url) => {
@@ -202,14 +206,20 @@ async fn migrate_sqlite(pool: &SqlitePool) -> Result<(), MigrateError> {
     }
 }
 
-fn create(path: &Path) -> std::io::Result<()> {
+/// Makes the file and its folder. A file that is there is not touched: the process holds POSIX locks
+/// on what it has open through SQLite, and closing any other descriptor of that file would drop them
+/// all. The next reader from outside would then take itself for the last one and delete the log that
+/// is being written to (sqlite.org/howtocorrupt.html §2.2).
+fn create_missing(path: &Path) -> std::io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
 
+    if path.try_exists()? {
+        return Ok(());
+    }
     if let Some(folder) = path.parent().filter(|folder| *folder != Path::new("")) {
         std::fs::create_dir_all(folder)?;
     }
     let file = std::fs::OpenOptions::new()
-        .read(true)
         .write(true)
         .create(true)
         .truncate(false)
