@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use sottovoce::demo::errors::{self, Errors};
 use sottovoce::demo::roles::{self, Demo};
+use sottovoce::edge::catalogue::Catalogue;
 use sottovoce::edge::cli::{self, Audit, Cli, Command, DemoWhat, DetectProfile, User};
 use sottovoce::edge::config::Config;
 use sottovoce::edge::{check, detect, service, telemetry};
@@ -113,7 +114,9 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 /// The demo starts this very program as the service.
 fn demo(asked: cli::Demo) -> anyhow::Result<()> {
     let exe = std::env::current_exe()?;
-    let share = Config::built_in()?.node.share;
+    let node = Config::built_in()?.node;
+    Catalogue::of(&node)?;
+    let share = node.share;
     let share = share.canonicalize().unwrap_or(share);
     match asked.what {
         Some(DemoWhat::Errors { out }) => wait_for(errors::run(Errors { out, exe, share })),

@@ -50,6 +50,7 @@ fn check_says_a_line_for_each_thing_and_a_silent_trunk_stops_nothing() {
         [
             "ok       configuration",
             "ok       ports",
+            "ok       error codes",
             "ok       prompts",
             "ok       codecs",
             "ok       database",
@@ -175,6 +176,56 @@ fn check_stops_at_the_first_thing_that_would_stop_serve() {
         assert_eq!(output.status.code(), Some(1));
     }
     assert!(text(&speechless.stdout).contains("prompts/xx/"));
+}
+
+#[test]
+fn where_nothing_can_be_spoken_it_is_said_what_was_looked_for_and_where() {
+    let node = Node::new();
+    node.configure("");
+    // The program looks around itself as well, and the tests' own lies in the project.
+    let elsewhere = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join(node.folder.file_name().unwrap())
+        .join("a/b/c");
+    fs::create_dir_all(&elsewhere).unwrap();
+    let program = elsewhere.join("sottovoce");
+    fs::hard_link(env!("CARGO_BIN_EXE_sottovoce"), &program).unwrap();
+
+    let run = |command: &str| {
+        Command::new(&program)
+            .args([command, "--config", "sottovoce.toml"])
+            .current_dir(&node.folder)
+            .output()
+            .unwrap()
+    };
+    let checked = run("check");
+    let served = run("serve");
+    fs::remove_dir_all(elsewhere.ancestors().nth(3).unwrap()).unwrap();
+
+    let said = text(&checked.stdout);
+    let last = said.lines().last().unwrap_or_default();
+    let missed = "error-codes.toml and prompts/ are in none of ";
+    assert!(
+        last.starts_with(&format!("failed   error codes: {missed}")),
+        "{said}"
+    );
+    for (said, status) in [
+        (last, checked.status),
+        (text(&served.stderr), served.status),
+    ] {
+        assert!(said.contains(missed), "{said}");
+        for folder in [
+            &*node.folder,
+            elsewhere.as_path(),
+            Path::new("/usr/share/sottovoce"),
+        ] {
+            assert!(said.contains(&folder.display().to_string()), "{said}");
+        }
+        assert!(
+            said.contains("set [node] share in sottovoce.toml"),
+            "{said}"
+        );
+        assert_eq!(status.code(), Some(1));
+    }
 }
 
 #[test]

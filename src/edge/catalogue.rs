@@ -2,9 +2,11 @@
 //! the start is refused with file and line.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::control::refusal::ErrorCode;
+use crate::edge::config::Node;
 use crate::id::PromptId;
 use crate::wire::document::{self, Complaint, Table};
 
@@ -38,6 +40,14 @@ pub enum Severity {
 
 #[derive(Debug, thiserror::Error)]
 pub enum CatalogueError {
+    #[error(
+        "error-codes.toml and prompts/ are in none of {}; start in the folder that \
+         has them, or set [node] share in sottovoce.toml to it",
+        listed(searched)
+    )]
+    Nowhere { searched: Vec<PathBuf> },
+    #[error("{}: missing; expected it beside prompts/ in the folder of [node] share", path.display())]
+    Missing { path: PathBuf },
     #[error("{}: {source}", path.display())]
     Unreadable {
         path: PathBuf,
@@ -48,11 +58,23 @@ pub enum CatalogueError {
 }
 
 impl Catalogue {
-    /// Reads the file in the share folder.
+    /// Reads the file in the node's share folder.
+    pub fn of(node: &Node) -> Result<Self, CatalogueError> {
+        if !node.share_missed.is_empty() {
+            let searched = node.share_missed.clone();
+            return Err(CatalogueError::Nowhere { searched });
+        }
+        Self::load(&node.share)
+    }
+
+    /// Reads the file in a share folder.
     pub fn load(share: &Path) -> Result<Self, CatalogueError> {
         let path = share.join(FILE);
         match std::fs::read_to_string(&path) {
             Ok(text) => Ok(Self::parse(&path.display().to_string(), &text)?),
+            Err(source) if source.kind() == ErrorKind::NotFound => {
+                Err(CatalogueError::Missing { path })
+            }
             Err(source) => Err(CatalogueError::Unreadable { path, source }),
         }
     }
@@ -100,6 +122,14 @@ impl Catalogue {
         let entries = self.entries.values();
         entries.flat_map(|entry| entry.prompt.iter().copied())
     }
+}
+
+fn listed(folders: &[PathBuf]) -> String {
+    let names: Vec<_> = folders
+        .iter()
+        .map(|folder| folder.display().to_string())
+        .collect();
+    names.join(", ")
 }
 
 fn entry(mut table: Table) -> Result<Entry, Complaint> {

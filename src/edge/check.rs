@@ -36,6 +36,7 @@ pub async fn run(path: Option<&Path>, out: &mut impl Write) -> std::io::Result<b
     // In this order, up to the first that would stop `serve`.
     for (what, tried) in [
         ("ports", ports(&config)),
+        ("error codes", error_codes(&config)),
         ("prompts", prompts(&config)),
         ("codecs", codecs(&config)),
         ("database", database(&config).await),
@@ -117,11 +118,20 @@ fn ports(config: &Config) -> Result<String, Reason> {
     ))
 }
 
-/// The catalogue, and every sentence that it and the menus need.
+fn error_codes(config: &Config) -> Result<String, Reason> {
+    let catalogue = catalogue(config)?;
+    let share = config.node.share.display();
+    Ok(format!("{} in {share}", catalogue.spoken().len()))
+}
+
+fn catalogue(config: &Config) -> Result<Catalogue, Reason> {
+    Catalogue::of(&config.node).map_err(|error| at(&config.places.share, error.to_string()))
+}
+
+/// Every sentence that the catalogue and the menus need.
 fn prompts(config: &Config) -> Result<String, Reason> {
     let node = &config.node;
-    let catalogue = Catalogue::load(&node.share)
-        .map_err(|error| at(&config.places.share, error.to_string()))?;
+    let catalogue = catalogue(config)?;
     let prompts = Prompts::load(&node.share, &node.language, catalogue.prompts())
         .map_err(|error| at(&config.places.language, error.to_string()))?;
     let languages: Vec<_> = prompts

@@ -75,6 +75,8 @@ pub struct Node {
     pub data_dir: PathBuf,
     /// Holds `prompts/` and `error-codes.toml`.
     pub share: PathBuf,
+    /// Where a share folder was looked for, if there is none; empty where it was found or written.
+    pub share_missed: Vec<PathBuf>,
     pub language: String,
 }
 

@@ -1,6 +1,7 @@
 //! `prompts/<language>/*.wav` into a [`PromptLibrary`]: the node's language whole, or no start.
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use crate::id::{Language, PromptId};
@@ -19,6 +20,13 @@ pub struct Prompts {
 
 #[derive(Debug, thiserror::Error)]
 pub enum PromptError {
+    #[error("{}: missing; expected a folder with one for each language", path.display())]
+    NoFolder { path: PathBuf },
+    #[error(
+        "{}: missing; expected what is said as a WAV file: mono, 16 bits, 16000 or 8000 Hz",
+        path.display()
+    )]
+    Missing { path: PathBuf },
     #[error("{}: {source}", path.display())]
     Unreadable {
         path: PathBuf,
@@ -49,9 +57,12 @@ impl Prompts {
     ) -> Result<Self, PromptError> {
         let wanted: BTreeSet<PromptId> = stems().chain(of_codes).collect();
         let folder = share.join("prompts");
-        let languages = languages(share, language).map_err(|source| PromptError::Unreadable {
-            path: folder.clone(),
-            source,
+        let languages = languages(share, language).map_err(|source| {
+            let path = folder.clone();
+            match source.kind() {
+                ErrorKind::NotFound => PromptError::NoFolder { path },
+                _ => PromptError::Unreadable { path, source },
+            }
         })?;
 
         let mut library = PromptLibrary::empty();
@@ -65,8 +76,7 @@ impl Prompts {
                         library.add(language, *id, &wav);
                         counts[index] += 1;
                     }
-                    Err(PromptError::Unreadable { source, .. })
-                        if index > 0 && source.kind() == std::io::ErrorKind::NotFound => {}
+                    Err(PromptError::Missing { .. }) if index > 0 => {}
                     Err(error) => return Err(error),
                 }
             }
@@ -103,9 +113,12 @@ pub fn languages(share: &Path, own: &str) -> std::io::Result<Vec<String>> {
 }
 
 fn read(path: &Path) -> Result<Wav, PromptError> {
-    let bytes = std::fs::read(path).map_err(|source| PromptError::Unreadable {
-        path: path.to_owned(),
-        source,
+    let bytes = std::fs::read(path).map_err(|source| {
+        let path = path.to_owned();
+        match source.kind() {
+            ErrorKind::NotFound => PromptError::Missing { path },
+            _ => PromptError::Unreadable { path, source },
+        }
     })?;
     let wav = Wav::parse(&bytes).map_err(|source| PromptError::Format {
         path: path.to_owned(),
@@ -148,7 +161,10 @@ mod tests {
 
         let error = Prompts::load(&share.0, "en", []).unwrap_err().to_string();
 
-        assert!(error.contains("prompts/en/coaching.wav: "), "{error}");
+        assert!(
+            error.ends_with("prompts/en/coaching.wav: missing; expected what is said as a WAV file: mono, 16 bits, 16000 or 8000 Hz"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -206,7 +222,7 @@ mod tests {
     fn a_folder_without_prompts_is_named() {
         let error = Prompts::load(Path::new("/nowhere"), "en", []).unwrap_err();
 
-        assert!(error.to_string().starts_with("/nowhere/prompts: "));
+        assert!(error.to_string().starts_with("/nowhere/prompts: missing"));
     }
 
     /// A share folder that goes when it is dropped.

@@ -109,7 +109,8 @@ pub async fn start(config: Config, apply: Option<&Path>) -> anyhow::Result<Runni
     allow_many_sockets();
 
     let share = &config.node.share;
-    let catalogue = Catalogue::load(share)?;
+    let catalogue = Catalogue::of(&config.node)
+        .map_err(|error| at(&config.places.share, "[node] share", error))?;
     let prompts = Prompts::load(share, &config.node.language, catalogue.prompts())?;
     let mut settings = config.settings.clone();
     settings.spoken = catalogue.spoken();

@@ -66,7 +66,7 @@ fn node(root: &mut Table, base: &Path, places: &mut Places) -> Result<Node, Comp
         Some(item) => base.join(item.filled_text("the path of a folder")?),
         None => base.join("data"),
     };
-    let share = match table.take("share") {
+    let (share, share_missed) = match table.take("share") {
         Some(item) => {
             let expected = "the folder of prompts/ and error-codes.toml";
             places.share = Some(item.place());
@@ -75,7 +75,7 @@ fn node(root: &mut Table, base: &Path, places: &mut Places) -> Result<Node, Comp
             let places = [base.join(written), written.to_owned()];
             let whole = places.iter().find(|path| holds_the_catalogue(path));
             match whole.or(places.iter().find(|path| path.is_dir())) {
-                Some(path) => path.clone(),
+                Some(path) => (path.clone(), Vec::new()),
                 None => return Err(item.expected(expected)),
             }
         }
@@ -97,6 +97,7 @@ fn node(root: &mut Table, base: &Path, places: &mut Places) -> Result<Node, Comp
         name,
         data_dir,
         share,
+        share_missed,
         language,
     })
 }
@@ -107,8 +108,8 @@ fn is_language(tag: &str) -> bool {
 }
 
 /// Beside the configuration, then the working folder, then where the program is installed (or
-/// was built). Where none of them has it, the first is named when it is missed.
-fn found_share(base: &Path) -> PathBuf {
+/// was built). Where none of them has it: the first, and all that were looked at.
+fn found_share(base: &Path) -> (PathBuf, Vec<PathBuf>) {
     let program = std::env::current_exe().unwrap_or_default();
     let around = program
         .ancestors()
@@ -117,12 +118,21 @@ fn found_share(base: &Path) -> PathBuf {
         .flat_map(|folder| [folder.join("share/sottovoce"), folder.to_owned()]);
     let installed = ["/usr/local/share/sottovoce", "/usr/share/sottovoce"].map(PathBuf::from);
 
-    [base.to_owned(), PathBuf::from(".")]
+    let mut missed = Vec::new();
+    for folder in [base.to_owned(), PathBuf::from(".")]
         .into_iter()
         .chain(around)
         .chain(installed)
-        .find(|folder| holds_the_catalogue(folder))
-        .unwrap_or_else(|| base.to_owned())
+    {
+        if holds_the_catalogue(&folder) {
+            return (folder, Vec::new());
+        }
+        let whole = std::path::absolute(&folder).unwrap_or(folder);
+        if !missed.contains(&whole) {
+            missed.push(whole);
+        }
+    }
+    (base.to_owned(), missed)
 }
 
 fn holds_the_catalogue(folder: &Path) -> bool {
