@@ -1,6 +1,9 @@
 //! The command `detect`: the detectors that calls use, over a file.
 
-use std::io::{BufRead, BufReader, BufWriter, Read, Write, stdout};
+mod recording;
+mod replacing;
+
+use std::io::{BufRead, BufReader, BufWriter, Write, stdout};
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,6 +12,8 @@ use audio_codec::BoxedResampler;
 use serde::Deserialize;
 
 use crate::edge::clock;
+use crate::edge::detect::recording::Recording;
+use crate::edge::detect::replacing::Replacing;
 use crate::media::clamp::{self, KeyClamp};
 use crate::media::dtmf::event::EventReceiver;
 use crate::media::dtmf::tone::{Profile, ToneDetector, ToneEvent, ToneEvents};
@@ -44,44 +49,35 @@ fn hear_tones(
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
     let name = path.display();
-    let reader = hound::WavReader::open(path).with_context(|| format!("{name}"))?;
-    let spec = reader.spec();
-    ensure!(
-        spec.channels == 1
-            && spec.bits_per_sample == 16
-            && spec.sample_format == hound::SampleFormat::Int,
-        "{name}: {} channels of {} bits; wanted mono, 16 bits, integer",
-        spec.channels,
-        spec.bits_per_sample,
-    );
-    let rate = spec.sample_rate as usize;
+    let mut recording = Recording::open(path).with_context(|| format!("{name}"))?;
+    let rate = recording.rate_hz;
     if ![8_000, 16_000, 48_000].contains(&rate) {
         bail!("{name}: {rate} samples per second; wanted 8000, 16000 or 48000");
     }
-    ensure!(
-        clamped.is_none() || rate == RATE_HZ,
-        "{name}: {rate} samples per second; the clamp takes 8000"
-    );
+    if let Some(clamped) = clamped {
+        ensure!(
+            rate == RATE_HZ,
+            "{name}: {rate} samples per second; the clamp takes 8000"
+        );
+        ensure!(
+            !replacing::is_same_file(path, clamped),
+            "--clamped {}: this is the recording itself; expected another file",
+            clamped.display()
+        );
+    }
 
-    let mut left = reader.len() as usize * 2;
-    // What follows the header is samples; whole frames of them cost less than one at a time.
-    let mut data = reader.into_inner();
     let mut listener = Listener::new(profile, clamped)?;
     let mut resampler =
         BoxedResampler::new(rate, RATE_HZ).map_err(|error| anyhow::anyhow!("{name}: {error}"))?;
-    let mut bytes = vec![0; rate / 50 * 2];
     let mut frame = Vec::with_capacity(rate / 50);
     let mut heard = 0;
-    while left > 0 {
-        let count = left.min(bytes.len());
-        data.read_exact(&mut bytes[..count])
-            .with_context(|| format!("{name}: shorter than its header says"))?;
-        left -= count;
-        let samples = bytes[..count]
-            .chunks_exact(2)
-            .map(|pair| i16::from_le_bytes([pair[0], pair[1]]));
-        frame.clear();
-        frame.extend(samples);
+    loop {
+        recording
+            .read(rate / 50, &mut frame)
+            .with_context(|| format!("{name}"))?;
+        if frame.is_empty() {
+            break;
+        }
         if rate != RATE_HZ {
             frame = resampler.resample(&frame);
         }
@@ -109,6 +105,7 @@ enum Listener {
     Clamp {
         clamp: Box<KeyClamp>,
         others_hear: hound::WavWriter<BufWriter<std::fs::File>>,
+        output: Replacing,
     },
 }
 
@@ -123,16 +120,23 @@ impl Listener {
             bits_per_sample: 16,
             sample_format: hound::SampleFormat::Int,
         };
-        let others_hear =
-            hound::WavWriter::create(path, spec).with_context(|| format!("{}", path.display()))?;
+        let named = || format!("--clamped {}", path.display());
+        let (output, file) = Replacing::create(path).with_context(named)?;
+        let others_hear = hound::WavWriter::new(BufWriter::new(file), spec).with_context(named)?;
         let clamp = Box::new(KeyClamp::new(profile));
-        Ok(Self::Clamp { clamp, others_hear })
+        Ok(Self::Clamp {
+            clamp,
+            others_hear,
+            output,
+        })
     }
 
     fn push(&mut self, samples: &mut Vec<i16>) -> anyhow::Result<ToneEvents> {
         match self {
             Self::Detector(detector) => Ok(detector.push(samples)),
-            Self::Clamp { clamp, others_hear } => {
+            Self::Clamp {
+                clamp, others_hear, ..
+            } => {
                 let mut frame = [0; clamp::FRAME];
                 // The end of the file is no whole frame.
                 samples.resize(clamp::FRAME, 0);
@@ -149,7 +153,14 @@ impl Listener {
     fn finish(self) -> anyhow::Result<()> {
         match self {
             Self::Detector(_) => Ok(()),
-            Self::Clamp { others_hear, .. } => Ok(others_hear.finalize()?),
+            Self::Clamp {
+                others_hear,
+                output,
+                ..
+            } => {
+                others_hear.finalize()?;
+                Ok(output.keep()?)
+            }
         }
     }
 }
@@ -201,3 +212,6 @@ fn hear_events(path: &Path, out: &mut impl Write) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
