@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::UdpSocket;
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -417,6 +418,43 @@ fn every_command_explains_itself() {
         assert!(text(&help.stdout).contains("Usage: sottovoce"), "{command}");
     }
     assert_eq!(node.run_plain(&["sevre"]).status.code(), Some(2));
+}
+
+/// With a cargo that writes down how it was called and builds a program that does nothing.
+#[test]
+fn a_build_is_told_before_it_begins_and_shows_how_far_it_is() {
+    let node = Node::new();
+    let cargo = node.folder.join("cargo");
+    let script = "#!/bin/sh\necho \"Compiling with $*\" >&2\nmkdir -p \"$CARGO_TARGET_DIR/debug\"\n\
+                  cp /bin/true \"$CARGO_TARGET_DIR/debug/sottovoce\"\n";
+    fs::write(&cargo, script).unwrap();
+    fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::var("PATH").unwrap();
+
+    let run = || {
+        Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("run"))
+            .arg("sottovoce")
+            .env("PATH", format!("{}:{path}", node.folder.display()))
+            .env("CARGO_TARGET_DIR", node.folder.join("target"))
+            .env_remove("PROFILE")
+            .output()
+            .unwrap()
+    };
+    let (first, second) = (run(), run());
+
+    let (before, after) = text(&first.stderr).split_once("Compiling with ").unwrap();
+    assert_eq!(
+        before,
+        "run: building sottovoce and all that it stands on: minutes, the first time\n"
+    );
+    for said in [after, text(&second.stderr)] {
+        assert!(
+            said.contains("build") && !said.contains("--quiet"),
+            "{said}"
+        );
+    }
+    assert!(!text(&second.stderr).contains("the first time"));
+    assert!(first.stdout.is_empty() && first.status.success() && second.status.success());
 }
 
 /// A folder with a configuration in it. Goes when it is dropped.
