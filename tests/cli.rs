@@ -211,7 +211,7 @@ fn where_nothing_can_be_spoken_it_is_said_what_was_looked_for_and_where() {
     );
     for (said, status) in [
         (last, checked.status),
-        (text(&served.stderr), served.status),
+        (text(&served.stderr).as_str(), served.status),
     ] {
         assert!(said.contains(missed), "{said}");
         for folder in [
@@ -442,12 +442,13 @@ fn a_build_is_told_before_it_begins_and_shows_how_far_it_is() {
     };
     let (first, second) = (run(), run());
 
-    let (before, after) = text(&first.stderr).split_once("Compiling with ").unwrap();
+    let told = text(&first.stderr);
+    let (before, after) = told.split_once("Compiling with ").unwrap();
     assert_eq!(
         before,
         "run: building sottovoce and all that it stands on: minutes, the first time\n"
     );
-    for said in [after, text(&second.stderr)] {
+    for said in [after, &text(&second.stderr)] {
         assert!(
             said.contains("build") && !said.contains("--quiet"),
             "{said}"
