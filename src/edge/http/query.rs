@@ -17,7 +17,9 @@ use crate::edge::http::refusal::Refusal;
 
 /// The keys of each row: by path, and then by method.
 #[derive(Clone, Debug)]
-pub struct KnownKeys(Arc<BTreeMap<String, Vec<(&'static str, Vec<String>)>>>);
+pub struct KnownKeys(Arc<BTreeMap<String, ByMethod>>);
+
+type ByMethod = Vec<(&'static str, Vec<String>)>;
 
 impl KnownKeys {
     pub fn of(document: &Document) -> Self {
@@ -66,7 +68,7 @@ fn keys_of(operation: &Operation) -> Vec<String> {
         .collect()
 }
 
-fn keys_by_method(item: &PathItem) -> Vec<(&'static str, Vec<String>)> {
+fn keys_by_method(item: &PathItem) -> ByMethod {
     let all = [
         ("GET", &item.get),
         ("POST", &item.post),
