@@ -70,16 +70,21 @@ impl KeyClamp {
         let events = self.detector.push(frame);
         let first = self.delay.exchange(frame);
 
+        let mut withheld = 0;
         for (n, sample) in frame.iter_mut().enumerate() {
             let age = first - n;
             let shut =
                 self.detector.is_shut(age) || age > FADE && self.detector.is_shut(age - FADE);
             if shut {
+                withheld += 1;
                 self.open = self.open.saturating_sub(1);
             } else {
                 self.open = (self.open + 1).min(FADE);
             }
             *sample = (i32::from(*sample) * self.open as i32 / FADE as i32) as i16;
+        }
+        if withheld == FRAME {
+            self.delay.shut();
         }
         events
     }

@@ -2,7 +2,8 @@
 //!
 //! While a phone tells a key by telephone-events nothing of its voice is let through, so that nothing
 //! has to be held back either: what is said next goes out at once. The line fills again in the first
-//! pause of the voice, where what goes out twice is silence.
+//! pause of the voice, where what goes out twice is silence, and when the clamp shuts. So of a tone
+//! that follows on such a key without any pause up to 30 ms are heard, and of those after it nothing.
 
 use crate::media::clamp::{DELAY, FADE, FRAME};
 
@@ -15,9 +16,6 @@ const PAUSE: f32 = 1.0 / 64.0;
 /// What the loudest frame counts for after another: half as much after 1.4 s.
 const FORGOTTEN: f32 = 0.99;
 
-/// Who makes no pause for so many frames is held back all the same: half a second.
-const PATIENCE: u32 = 25;
-
 #[derive(Clone, Debug)]
 pub struct Delay {
     /// The newest before the frame in hand, oldest first.
@@ -28,8 +26,6 @@ pub struct Delay {
     loudest: f32,
     /// Whether the frame that went out last was a pause.
     paused: bool,
-    /// Frames since the line was emptied.
-    since: u32,
 }
 
 impl Delay {
@@ -39,7 +35,6 @@ impl Delay {
             by: DELAY,
             loudest: 0.0,
             paused: false,
-            since: 0,
         }
     }
 
@@ -48,7 +43,6 @@ impl Delay {
         if self.heard == [0; DELAY] {
             self.by = 0;
             self.paused = false;
-            self.since = 0;
         }
     }
 
@@ -61,7 +55,7 @@ impl Delay {
         self.heard.copy_from_slice(&line[FRAME..]);
 
         let before = &line[DELAY - self.by..][..FRAME];
-        if self.by < DELAY && (self.paused || self.since >= PATIENCE) {
+        if self.by < DELAY && self.paused {
             self.by = DELAY.min(self.by + FRAME);
         }
         let now = &line[DELAY - self.by..][..FRAME];
@@ -75,8 +69,12 @@ impl Delay {
         let power = frame.iter().map(power).sum::<f32>() / FRAME as f32;
         self.loudest = power.max(self.loudest * FORGOTTEN);
         self.paused = power <= SILENCE.max(self.loudest * PAUSE);
-        self.since = self.since.saturating_add(1);
         self.by + FRAME
+    }
+
+    /// Nothing of the frame that goes out is let through: as good as a pause.
+    pub fn shut(&mut self) {
+        self.paused = true;
     }
 }
 
@@ -123,15 +121,15 @@ mod tests {
     }
 
     #[test]
-    fn who_makes_no_pause_is_held_back_before_long() {
+    fn it_fills_while_the_clamp_is_shut() {
         let mut delay = emptied();
+        assert_eq!(delay.exchange(&mut VOICE.clone()), FRAME);
 
-        let held: Vec<usize> = (0..PATIENCE + 3)
-            .map(|_| delay.exchange(&mut VOICE.clone()))
-            .collect();
+        delay.shut();
+        assert_eq!(delay.exchange(&mut VOICE.clone()), 2 * FRAME);
+        delay.shut();
 
-        assert_eq!(held[PATIENCE as usize - 1], FRAME);
-        assert_eq!(held.last(), Some(&(DELAY + FRAME)));
+        assert_eq!(delay.exchange(&mut VOICE.clone()), DELAY + FRAME);
     }
 
     #[test]
