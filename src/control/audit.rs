@@ -68,6 +68,21 @@ impl Draft {
         }
         switchboard.record(Record::Audit(self.0))
     }
+
+    /// Records that it was refused, and tells the code; what the state of things does not allow has
+    /// none.
+    pub(in crate::control) fn refuse(self, switchboard: &mut Switchboard, code: Option<ErrorCode>) {
+        let draft = self.outcome(Outcome::Refused);
+        match code {
+            Some(code) => {
+                draft.code(code).record(switchboard);
+                switchboard.notify_refused(code);
+            }
+            None => {
+                draft.record(switchboard);
+            }
+        }
+    }
 }
 
 impl Switchboard {

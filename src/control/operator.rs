@@ -244,7 +244,11 @@ impl Switchboard {
                 Err(_) => return self.reply(request, Reply::NotFound),
             },
         };
-        let draft = audit(
+        let code = match refused {
+            Reply::Refused(code) => Some(code),
+            _ => None,
+        };
+        audit(
             Some(entry.organisation.clone()),
             entry.user.clone(),
             who.source,
@@ -253,14 +257,7 @@ impl Switchboard {
         .call(call)
         .session(Some(session))
         .detail(Some(wanted.name().into()))
-        .outcome(Outcome::Refused);
-        if let Reply::Refused(code) = refused {
-            draft.code(code).record(self);
-            self.notify_refused(code);
-        } else {
-            // The state of the session does not allow it, which has no code.
-            draft.record(self);
-        }
+        .refuse(self, code);
         self.reply(request, refused);
     }
 
@@ -352,10 +349,7 @@ impl Switchboard {
             None => {
                 draft.outcome(Outcome::Done).record(self);
             }
-            Some(code) => {
-                draft.outcome(Outcome::Refused).code(code).record(self);
-                self.notify_refused(code);
-            }
+            Some(code) => draft.refuse(self, Some(code)),
         }
     }
 

@@ -9,7 +9,7 @@ use crate::control::help::TakeRefusal;
 use crate::control::input::{Operator, OperatorIdentity, Reply};
 use crate::control::order::Order;
 use crate::control::policy;
-use crate::control::record::{HelpState, Outcome};
+use crate::control::record::HelpState;
 use crate::control::refusal::ErrorCode;
 use crate::control::switchboard::Switchboard;
 use crate::id::{CallId, HelpId, RequestId};
@@ -141,7 +141,7 @@ impl Switchboard {
         help: Option<HelpId>,
         code: Option<ErrorCode>,
     ) {
-        let draft = audit(
+        audit(
             Some(who.organisation.clone()),
             actor(who),
             who.source,
@@ -149,16 +149,7 @@ impl Switchboard {
         )
         .call(call)
         .help(help)
-        .outcome(Outcome::Refused);
-        match code {
-            Some(code) => {
-                draft.code(code).record(self);
-                self.notify_refused(code);
-            }
-            None => {
-                draft.record(self);
-            }
-        }
+        .refuse(self, code);
     }
 
     #[allow(clippy::too_many_arguments)]

@@ -250,6 +250,11 @@ fn transferring(keys: &str) -> (Stage, CallId, LegId, LegId) {
     (stage, call, mia, colleague)
 }
 
+fn is_busy(stage: &mut Stage, leg: LegId) {
+    let (status, reason) = (486, "".into());
+    stage.signal(leg, Signal::Failed { status, reason });
+}
+
 #[test]
 fn a_listener_who_leaves_while_a_transfer_rings_leaves_the_customer_to_it() {
     for keys in ["", "4#", "6#"] {
@@ -273,14 +278,7 @@ fn a_transfer_that_fails_leaves_the_customer_with_who_barged() {
     let user = stage.party(call, Side::User);
     stage.party_hangs_up(call, Side::Pupil);
 
-    let reason = "".into();
-    stage.signal(
-        colleague,
-        Signal::Failed {
-            status: 486,
-            reason,
-        },
-    );
+    is_busy(&mut stage, colleague);
 
     assert!(!stage.was_hung_up(user));
     assert_eq!(stage.last_said(mia), "you-have-the-call");
@@ -295,14 +293,7 @@ fn a_transfer_that_fails_after_the_agent_left_is_the_end_for_who_only_listens() 
     let user = stage.party(call, Side::User);
     stage.party_hangs_up(call, Side::Pupil);
 
-    let reason = "".into();
-    stage.signal(
-        colleague,
-        Signal::Failed {
-            status: 486,
-            reason,
-        },
-    );
+    is_busy(&mut stage, colleague);
 
     assert!(stage.was_hung_up(user));
     assert!(stage.in_menu(mia));

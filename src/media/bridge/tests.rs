@@ -316,16 +316,21 @@ fn two_who_hear_the_same_are_sent_the_same_until_one_of_them_hears_more() {
     }
 }
 
+/// A call with three supervisors, who all speak this codec.
+fn three_listen(codec: Codec) -> (World, [usize; 3]) {
+    let mut world = World::monitored([Codec::Pcmu, Codec::Pcmu, codec]);
+    let [second, third] = [(); 2].map(|()| {
+        let ear = world.open(codec);
+        world.seat(ear, seat(ear));
+        ear
+    });
+    (world, [COACH, second, third])
+}
+
 #[test]
 fn each_mix_is_encoded_once_for_all_who_hear_it() {
     for codec in [Codec::Pcmu, Codec::Opus] {
-        let mut world = World::monitored([Codec::Pcmu, Codec::Pcmu, codec]);
-        let mut ears = vec![COACH];
-        for _ in 0..2 {
-            let ear = world.open(codec);
-            world.seat(ear, seat(ear));
-            ears.push(ear);
-        }
+        let (mut world, ears) = three_listen(codec);
         let mut pairs = vec![(USER, PUPIL), (PUPIL, USER)];
         pairs.extend(ears.iter().flat_map(|ear| [(*ear, USER), (*ear, PUPIL)]));
 
@@ -349,13 +354,7 @@ fn each_mix_is_encoded_once_for_all_who_hear_it() {
 #[test]
 fn a_mix_is_shared_though_another_is_made_between_its_listeners() {
     for codec in [Codec::Pcmu, Codec::G722, Codec::Opus] {
-        let mut world = World::monitored([Codec::Pcmu, Codec::Pcmu, codec]);
-        let mut ears = vec![COACH];
-        for _ in 0..2 {
-            let ear = world.open(codec);
-            world.seat(ear, seat(ear));
-            ears.push(ear);
-        }
+        let (mut world, ears) = three_listen(codec);
         let mut pairs = vec![(USER, PUPIL), (PUPIL, USER)];
         // By turns both parties and one of them.
         for (turn, ear) in ears.iter().enumerate() {
