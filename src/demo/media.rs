@@ -1,6 +1,7 @@
 //! The sound of a simulated phone: speaks a voice, sends keys, records what it hears and the
 //! numbers of every packet.
 
+mod memory;
 mod stream;
 
 use std::net::{IpAddr, SocketAddr};
@@ -13,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
+use crate::demo::media::memory::Memory;
 use crate::demo::media::stream::{Pressing, State};
 use crate::edge::clock;
 
@@ -25,18 +27,21 @@ pub const RATE_HZ: usize = 8000;
 pub enum Codec {
     Pcmu,
     Pcma,
+    /// 16 kHz, though its RTP clock says 8 (RFC 3551 §4.5.2).
+    G722,
     /// A codec that the service can only pass on.
     G729,
     Opus,
 }
 
 impl Codec {
-    const ALL: [Self; 4] = [Self::Pcmu, Self::Pcma, Self::G729, Self::Opus];
+    const ALL: [Self; 5] = [Self::Pcmu, Self::Pcma, Self::G722, Self::G729, Self::Opus];
 
     pub fn payload_type(self) -> u8 {
         match self {
             Codec::Pcmu => 0,
             Codec::Pcma => 8,
+            Codec::G722 => 9,
             Codec::G729 => 18,
             Codec::Opus => 111,
         }
@@ -47,6 +52,7 @@ impl Codec {
         match self {
             Codec::Pcmu => "PCMU/8000",
             Codec::Pcma => "PCMA/8000",
+            Codec::G722 => "G722/8000",
             Codec::G729 => "G729/8000",
             Codec::Opus => "opus/48000/2",
         }
@@ -55,7 +61,7 @@ impl Codec {
     /// Of RTP timestamps.
     pub fn clock_rate_hz(self) -> u32 {
         match self {
-            Codec::Pcmu | Codec::Pcma | Codec::G729 => 8_000,
+            Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::G729 => 8_000,
             Codec::Opus => 48_000,
         }
     }
@@ -70,6 +76,7 @@ impl Codec {
         match self {
             Codec::Pcmu => Coding::Coded(CodecType::PCMU),
             Codec::Pcma => Coding::Coded(CodecType::PCMA),
+            Codec::G722 => Coding::Coded(CodecType::G722),
             // Two frames of ten bytes.
             Codec::G729 => Coding::Always(&[0x72; 20]),
             // 20 ms of silence.
@@ -196,6 +203,7 @@ impl Media {
             heard_base: 0,
             said: Track::default(),
             packets: Vec::new(),
+            memory: Memory::default(),
             events_heard: 0,
             undecoded_heard: 0,
             sequence: u16::from_be_bytes([seed[0], seed[1]]),

@@ -14,4 +14,5 @@ mod supervising;
 mod transfers;
 mod undecodable;
 mod whole;
+mod wide;
 mod words;

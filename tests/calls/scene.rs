@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sottovoce::demo::media::{KeySending, Media, RATE_HZ, Track, Voice};
-use sottovoce::demo::phone::{Line, Phone};
+use sottovoce::demo::media::{Codec, KeySending, Media, RATE_HZ, Track, Voice};
+use sottovoce::demo::phone::{Line, Phone, PhoneConfig};
 use sottovoce::demo::service::{Service, Setup};
-use sottovoce::demo::stage::{self, MOBILE, OFFICE, PATIENCE};
+use sottovoce::demo::stage::{self, DESK, MOBILE, OFFICE, PATIENCE};
 use sottovoce::demo::tones::amplitude;
 use sottovoce::edge::clock;
 
@@ -101,8 +101,36 @@ impl Scene {
     pub async fn with(name: &str, change: impl FnOnce(Setup) -> Setup) -> Self {
         let folder = Folder::new(name);
         let service = start(&change(setup(&folder)));
-        let mut agent_phone = agent(&service).await;
+        let agent_phone = agent(&service).await;
         let customer_phone = phone(&service, "+358501112222", OFFICE).await;
+        Self::of(folder, service, agent_phone, customer_phone).await
+    }
+
+    /// Customer and agent have this codec alone, the supervisors G.711.
+    pub async fn speaking(name: &str, codec: Codec) -> Self {
+        let folder = Folder::new(name);
+        let service = start(&setup(&folder));
+        let config = |user: &str, ip: IpAddr| PhoneConfig {
+            codecs: vec![codec],
+            ..PhoneConfig::new(user, ip, service.sip)
+        };
+        let agent_phone = Phone::start(PhoneConfig {
+            password: Some(stage::AGENT_PASSWORD.to_owned()),
+            ..config(stage::AGENT, DESK)
+        });
+        let agent_phone = agent_phone.await.expect("a phone");
+        agent_phone.register().await.expect("204 registers");
+        let customer_phone = Phone::start(config("+358501112222", OFFICE));
+        let customer_phone = customer_phone.await.expect("a phone");
+        Self::of(folder, service, agent_phone, customer_phone).await
+    }
+
+    async fn of(
+        folder: Folder,
+        service: Service,
+        mut agent_phone: Phone,
+        customer_phone: Phone,
+    ) -> Self {
         let mia = phone(&service, stage::MIA, MOBILE).await;
         let leo = phone(&service, stage::LEO, MOBILE).await;
         let call = stage::converse(&customer_phone, &mut agent_phone, stage::AGENT)

@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use audio_codec::{create_decoder, create_encoder};
 use rtp_rs::{RtpPacketBuilder, RtpReader, Seq};
 use tokio::sync::oneshot;
 
+use crate::demo::media::memory::Memory;
 use crate::demo::media::{
     Codec, Coding, FRAME, KeySending, PacketNote, Peer, RATE_HZ, Track, Voice,
 };
@@ -41,6 +41,7 @@ pub struct State {
     pub heard_base: u32,
     pub said: Track,
     pub packets: Vec<PacketNote>,
+    pub memory: Memory,
     pub events_heard: usize,
     pub undecoded_heard: usize,
     pub sequence: u16,
@@ -76,7 +77,7 @@ impl State {
         }
         if audio {
             let payload = match peer.codec.coding() {
-                Coding::Coded(codec) => create_encoder(codec).encode(&frame),
+                Coding::Coded(codec) => self.memory.encode(codec, &frame),
                 Coding::Always(payload) => payload.to_vec(),
             };
             let payload_type = peer.codec.payload_type();
@@ -225,7 +226,7 @@ impl State {
                 return;
             }
         };
-        let samples = create_decoder(codec).decode(packet.payload());
+        let samples = self.memory.decode(codec, packet.payload());
         if self.heard.began.is_none() {
             self.heard.began = Some(now);
         }
