@@ -1,7 +1,7 @@
 //! G.722 between customer and agent, and a supervisor whose phone has G.711 alone.
 
-use sottovoce::demo::media::{Codec, Media};
 use sottovoce::demo::measure::breaks;
+use sottovoce::demo::media::{Codec, Media};
 
 use crate::scene::{AGENT_HZ, CUSTOMER_HZ, SUPERVISOR_HZ, Scene, press, stop, tones, wait_until};
 
