@@ -1,5 +1,8 @@
 //! The commands that ask the configuration and the database, as a person or a script runs them.
 
+#[path = "cli/events.rs"]
+mod events;
+
 use std::fs;
 use std::io::Write as _;
 use std::net::UdpSocket;
