@@ -2,19 +2,21 @@
 //!
 //! A phone or a gateway may send one press by more than one of them, a little apart and in any
 //! order. Reports of the same key from different sources within [`SAME_PRESS`], as they arrived, are
-//! one press; two reports from one source are two presses, however close, because each source has already
-//! counted for itself.
+//! one press; two reports from one source are two presses, however close, because each source has
+//! already counted for itself.
 
 use std::time::{Duration, Instant};
 
+use crate::media::command::DOUBT;
 use crate::media::dtmf::{Digit, DigitSource};
 
 /// How far apart two sources may report one press.
 pub const SAME_PRESS: Duration = Duration::from_millis(250);
 
 /// A key in the audio is reported so much later than it arrived at most: the detector listens to it
-/// for up to 75 ms, and the voice passes a jitter buffer first.
-const RECOGNITION: Duration = Duration::from_millis(125);
+/// for up to 75 ms, the voice passes a jitter buffer first, and the first key of a phone that might
+/// send events is held back.
+const RECOGNITION: Duration = Duration::from_millis(125).saturating_add(DOUBT);
 
 /// Presses that may still be reported by another source. Nobody presses more keys than this within
 /// [`SAME_PRESS`]; were it to happen, the oldest is forgotten and might count twice.
@@ -138,13 +140,13 @@ mod tests {
     fn sources_further_apart_than_the_limit_count_twice() {
         assert_eq!(counted(&[(0, '4', InBand), (251, '4', Event)]), "44");
         assert_eq!(counted(&[(0, '4', Info), (251, '4', Event)]), "44");
-        assert_eq!(counted(&[(0, '4', Event), (376, '4', InBand)]), "44");
+        assert_eq!(counted(&[(0, '4', Event), (626, '4', InBand)]), "44");
     }
 
     #[test]
     fn a_key_in_the_audio_is_reported_later_than_it_arrived() {
         for other in [Event, Info] {
-            assert_eq!(counted(&[(0, '4', other), (375, '4', InBand)]), "4");
+            assert_eq!(counted(&[(0, '4', other), (625, '4', InBand)]), "4");
         }
     }
 

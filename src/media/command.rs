@@ -212,6 +212,10 @@ pub enum InBandWhen {
     Always,
 }
 
+/// How long a key in the audio is held back, lest it be the echo of an event, where events were
+/// negotiated and it is not known which kind the phone sends.
+pub const DOUBT: Duration = Duration::from_millis(250);
+
 /// What a shard reports.
 #[derive(Debug)]
 pub enum Event {

@@ -11,10 +11,12 @@ pub mod hush;
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::media::clamp::{self, KeyClamp};
-use crate::media::command::{InBand, InBandWhen, KeyListening, KeyPassage, TelephoneEventFormat};
+use crate::media::command::{
+    DOUBT, InBand, InBandWhen, KeyListening, KeyPassage, TelephoneEventFormat,
+};
 use crate::media::dtmf::event::EventReceiver;
 use crate::media::dtmf::tone::{Profile, ToneDetector, ToneEvent, ToneEvents};
 use crate::media::dtmf::{Digit, DigitSource};
@@ -61,7 +63,6 @@ enum EarKind {
     Clamp(KeyClamp),
 }
 
-const DOUBT: Duration = Duration::from_millis(250);
 const MOST_DOUBTFUL: usize = 8;
 
 impl Default for Keys {

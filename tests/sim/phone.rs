@@ -73,8 +73,12 @@ pub struct SimPhone {
     pub numbers: Vec<(u32, u16, u32)>,
     pub events_heard: usize,
     steps: VecDeque<(Step, How)>,
-    /// Tones that go out beside whatever else does, as gateways let them through.
-    tones: VecDeque<Option<u8>>,
+    /// What it says instead of its tone.
+    sound: VecDeque<i16>,
+    /// It says nothing by itself.
+    pub silent: bool,
+    /// What it hears, while somebody wants to have it.
+    pub tape: Option<Vec<i16>>,
     event_timestamp: u32,
     event_step: u16,
     sequence: u16,
@@ -100,7 +104,9 @@ impl SimPhone {
             numbers: Vec::new(),
             events_heard: 0,
             steps: VecDeque::new(),
-            tones: VecDeque::new(),
+            sound: VecDeque::new(),
+            silent: false,
+            tape: None,
             event_timestamp: 0,
             event_step: 0,
             sequence: (seed >> 8) as u16,
@@ -113,35 +119,33 @@ impl SimPhone {
     /// Queues keys of 100 ms with 80 ms between them.
     pub fn press(&mut self, keys: &str, how: How) {
         for key in keys.chars() {
-            let code = "0123456789*#ABCD".find(key).expect("a key") as u8;
+            let code = code_of(key);
             self.steps.extend([(Step::Key(code), how); 5]);
             self.steps.extend([(Step::Pause, how); 4]);
         }
     }
 
-    /// Sends one key both as tones in the audio and as a telephone-event, each after so many packets.
-    pub fn press_twice(&mut self, key: char, tone_after: usize, event_after: usize) {
-        let code = "0123456789*#ABCD".find(key).expect("a key") as u8;
-        self.tones.extend(vec![None; tone_after]);
-        self.tones.extend([Some(code); 5]);
+    /// Queues a key of 100 ms by telephone-event, after so many packets.
+    pub fn press_after(&mut self, key: char, packets: usize) {
+        self.steps.extend(vec![(Step::Pause, How::Event); packets]);
         self.steps
-            .extend(vec![(Step::Pause, How::InBand); event_after]);
-        self.steps.extend([(Step::Key(code), How::Event); 5]);
-        self.steps.extend([(Step::Pause, How::InBand); 20]);
+            .extend([(Step::Key(code_of(key)), How::Event); 5]);
     }
 
-    /// A tone in the audio alone, after so many packets.
-    pub fn sound(&mut self, key: char, after: usize) {
-        let code = "0123456789*#ABCD".find(key).expect("a key") as u8;
-        self.tones.extend(vec![None; after]);
-        self.tones.extend([Some(code); 5]);
-        self.steps
-            .extend(vec![(Step::Pause, How::InBand); after + 10]);
+    /// Says these samples instead of its tone, from its next packet on; telephone-events go out
+    /// beside them, as gateways let both through.
+    pub fn say(&mut self, samples: impl IntoIterator<Item = i16>) {
+        self.sound.extend(samples);
     }
 
     /// Its tone is on the way: not silent, not on hold, not pressing keys.
     pub fn is_speaking(&self) -> bool {
-        self.alive && self.sending && self.remote.is_some() && self.steps.is_empty()
+        self.alive
+            && self.sending
+            && self.remote.is_some()
+            && self.steps.is_empty()
+            && self.sound.is_empty()
+            && !self.silent
     }
 
     /// What leaves at this 20 ms.
@@ -149,13 +153,12 @@ impl SimPhone {
         self.next_tick += FRAME_TIME;
         self.timestamp = self.timestamp.wrapping_add(FRAME as u32);
         let step = self.steps.pop_front();
-        let tone = self.tones.pop_front().flatten();
+        let sound = self.said();
         if !self.alive || !self.sending || self.remote.is_none() {
             return Vec::new();
         }
-        if let Some(tone) = tone {
-            let frame = self.key_frame(tone);
-            let mut packets = vec![self.audio(&frame)];
+        if let Some(sound) = sound {
+            let mut packets = vec![self.audio(&sound)];
             if let Some((Step::Key(code), How::Event)) = step {
                 packets.extend(self.event(code));
             }
@@ -174,6 +177,21 @@ impl SimPhone {
                 vec![self.audio(&frame)]
             }
         }
+    }
+
+    /// The next 20 ms of what it says.
+    fn said(&mut self) -> Option<[i16; FRAME]> {
+        if self.sound.is_empty() {
+            return None;
+        }
+        let mut frame = [0; FRAME];
+        for (sample, said) in frame
+            .iter_mut()
+            .zip(self.sound.drain(..FRAME.min(self.sound.len())))
+        {
+            *sample = said;
+        }
+        Some(frame)
     }
 
     fn event(&mut self, code: u8) -> Vec<Vec<u8>> {
@@ -207,6 +225,9 @@ impl SimPhone {
     fn voice(&mut self) -> [i16; FRAME] {
         let hz = tone_of(self.index);
         let mut frame = [0; FRAME];
+        if self.silent {
+            return frame;
+        }
         for sample in &mut frame {
             let angle = std::f32::consts::TAU * hz * self.phase as f32 / 8000.0;
             *sample = (AMPLITUDE * angle.sin()) as i16;
@@ -257,6 +278,9 @@ impl SimPhone {
             self.events_heard += 1;
             return;
         }
+        if let Some(tape) = &mut self.tape {
+            tape.extend(create_decoder(CodecType::PCMU).decode(packet.payload()));
+        }
         let frame = measure(now, packet.payload(), phones);
         self.heard.push_back(frame);
         if self.heard.len() > KEPT {
@@ -274,6 +298,10 @@ impl SimPhone {
             .collect();
         (!frames.is_empty()).then(|| frames.iter().sum::<f32>() / frames.len() as f32)
     }
+}
+
+fn code_of(key: char) -> u8 {
+    "0123456789*#ABCD".find(key).expect("a key") as u8
 }
 
 /// Decodes a µ-law payload and measures every phone's tone in it.
