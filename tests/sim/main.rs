@@ -1,6 +1,7 @@
 //! The whole system in virtual time: see `world`.
 
 mod checks;
+mod clamped;
 mod doubled;
 mod grid;
 mod holds;
