@@ -9,6 +9,8 @@ pub mod harness;
 mod load;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod withheld;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
