@@ -5,7 +5,13 @@
 //! from before the onset until 20 ms after the release. An alarm that was false costs a fraction of
 //! a syllable. The keys themselves are recognised by the [`ToneDetector`], which is not alarmed so
 //! easily.
+//!
+//! Where keys come as telephone-events the voice need not wait after each of them: see [`delay`]. A
+//! phone that was heard to send the tone as well is held back always.
 
+mod delay;
+
+use crate::media::clamp::delay::Delay;
 use crate::media::dtmf::tone::{Profile, ToneDetector, ToneEvents};
 
 /// Samples by which the voice is held back: 30 ms.
@@ -21,8 +27,9 @@ const FADE: usize = 16;
 #[derive(Clone, Debug)]
 pub struct KeyClamp {
     detector: ToneDetector,
-    /// What was heard and not let through yet, oldest first.
-    delayed: [i16; DELAY],
+    delay: Delay,
+    /// The phone sends tones beside its telephone-events.
+    leaks: bool,
     /// How far the clamp is open: 0 is shut, [`FADE`] open.
     open: usize,
 }
@@ -31,7 +38,8 @@ impl KeyClamp {
     pub fn new(profile: Profile) -> Self {
         Self {
             detector: ToneDetector::watching(profile),
-            delayed: [0; DELAY],
+            delay: Delay::new(),
+            leaks: false,
             open: FADE,
         }
     }
@@ -40,24 +48,43 @@ impl KeyClamp {
         self.detector.set_profile(profile);
     }
 
+    /// The voice begins anew: nothing of what was heard before is let through.
+    pub fn begin(&mut self, profile: Profile) {
+        self.detector = ToneDetector::watching(profile);
+        self.delay.begin();
+        self.open = FADE;
+    }
+
+    /// A key is told by telephone-events, and all of the next frame is silenced for it: what is said
+    /// after it is let through at once, unless there was a tone as well.
+    pub fn key_told(&mut self) {
+        self.leaks |= self.detector.was_shut();
+        if !self.leaks {
+            self.delay.empty();
+        }
+    }
+
     /// Takes a frame as it was decoded, and leaves in its place the one that may be mixed: what was
-    /// heard [`DELAY`] ago, without keys. Yields what became of the keys in the frame taken.
+    /// heard up to [`DELAY`] ago, without keys. Yields what became of the keys in the frame taken.
     pub fn push(&mut self, frame: &mut [i16; FRAME]) -> ToneEvents {
         let events = self.detector.push(frame);
-        let heard = *frame;
-        frame.copy_from_slice(&self.delayed[..FRAME]);
-        self.delayed.copy_within(FRAME.., 0);
-        self.delayed[DELAY - FRAME..].copy_from_slice(&heard);
+        let first = self.delay.exchange(frame);
 
+        let mut withheld = 0;
         for (n, sample) in frame.iter_mut().enumerate() {
-            let age = DELAY + FRAME - n;
-            let shut = self.detector.is_shut(age) || self.detector.is_shut(age - FADE);
+            let age = first - n;
+            let shut =
+                self.detector.is_shut(age) || age > FADE && self.detector.is_shut(age - FADE);
             if shut {
+                withheld += 1;
                 self.open = self.open.saturating_sub(1);
             } else {
                 self.open = (self.open + 1).min(FADE);
             }
             *sample = (i32::from(*sample) * self.open as i32 / FADE as i32) as i16;
+        }
+        if withheld == FRAME {
+            self.delay.shut();
         }
         events
     }

@@ -4,8 +4,9 @@
 //! Where a telephone-event was negotiated and `Auto` is asked for, the tone detector runs until the
 //! first event arrives, for some phones agree to events and send tones. While it is not known which
 //! kind a phone is, a tone counts only if no event has come within a quarter of a second; the first
-//! key that is so confirmed proves the phone, and from then on tones count at once. The first event
-//! ends listening for tones until the format is negotiated anew.
+//! key that is so confirmed proves the phone, and from then on tones count at once. After the first
+//! event tones do not count until the format is negotiated anew; what a supervisor says goes on being
+//! clamped wherever somebody may hear it, for a gateway may let through a tone beside its events.
 
 pub mod hush;
 
@@ -97,9 +98,21 @@ impl Keys {
         self.fit_ear();
     }
 
-    /// Whether the leg's voice is to be listened to.
+    /// Whether the leg's voice is to be listened to although nobody hears it.
     pub fn need_the_voice(&self) -> bool {
-        self.ear.is_some()
+        self.ear.is_some() && self.tones_count()
+    }
+
+    /// The voice is listened to from now on, and was not before.
+    pub fn begin_voice(&mut self) {
+        if self.need_the_voice() {
+            return;
+        }
+        if let Some(ear) = &mut self.ear
+            && let EarKind::Clamp(clamp) = &mut ear.kind
+        {
+            clamp.begin(ear.profile);
+        }
     }
 
     /// Whether the other party may have the leg's keys.
@@ -117,29 +130,32 @@ impl Keys {
         self.sends == Sends::Events
     }
 
+    /// Whether keys are listened for in the voice.
+    fn tones_count(&self) -> bool {
+        match self.listening.in_band {
+            InBand::Off => false,
+            InBand::Menu(when) | InBand::Role(when) => match when {
+                InBandWhen::Always => true,
+                InBandWhen::Auto => self.sends != Sends::Events,
+            },
+        }
+    }
+
     fn report(&self) -> bool {
         self.listening.events != KeyPassage::Pass { report: false }
     }
 
     /// Makes the detector that is wanted, or drops it.
     fn fit_ear(&mut self) {
-        let (profile, when) = match self.listening.in_band {
-            InBand::Off => {
+        let clamps = !self.pass();
+        let profile = match self.listening.in_band {
+            InBand::Menu(_) if clamps || self.tones_count() => Profile::Menu,
+            InBand::Role(_) if clamps || self.tones_count() => Profile::Role,
+            InBand::Off | InBand::Menu(_) | InBand::Role(_) => {
                 self.ear = None;
                 return;
             }
-            InBand::Menu(when) => (Profile::Menu, when),
-            InBand::Role(when) => (Profile::Role, when),
         };
-        let wanted = match when {
-            InBandWhen::Always => true,
-            InBandWhen::Auto => self.sends != Sends::Events,
-        };
-        if !wanted {
-            self.ear = None;
-            return;
-        }
-        let clamps = !self.pass();
         match &mut self.ear {
             Some(ear) if ear.clamps() == clamps => ear.set_profile(profile),
             _ => self.ear = Some(Box::new(Ear::new(profile, clamps))),
@@ -179,10 +195,15 @@ impl Keys {
         spoken: Spoken,
         mut pressed: impl FnMut(Digit, DigitSource),
     ) {
-        if !self.pass() {
-            self.hush.voice(now, frame, spoken);
-        }
+        let told = !self.pass() && self.hush.voice(now, frame, spoken);
+        let counts = self.tones_count();
         let Some(ear) = &mut self.ear else { return };
+        if told
+            && !counts
+            && let EarKind::Clamp(clamp) = &mut ear.kind
+        {
+            clamp.key_told();
+        }
         let certain = self.sends == Sends::Tones
             || self.format.is_none()
             || matches!(
@@ -190,10 +211,11 @@ impl Keys {
                 InBand::Menu(InBandWhen::Always) | InBand::Role(InBandWhen::Always)
             );
         for event in ear.push(frame) {
-            let ToneEvent::Pressed { digit, .. } = event else {
-                continue;
-            };
-            self.doubtful.push_back((now, digit));
+            if let ToneEvent::Pressed { digit, .. } = event
+                && counts
+            {
+                self.doubtful.push_back((now, digit));
+            }
         }
         while let Some((heard, digit)) = self.doubtful.front().copied() {
             let waited = now.saturating_duration_since(heard) >= DOUBT;

@@ -160,6 +160,7 @@ impl Participant {
         }
         if needs.hearing && self.hearing.is_none() {
             self.hearing = Hearing::new(codec, rate).map(Box::new);
+            self.keys.begin_voice();
         }
         if !needs.direct
             || self

@@ -90,6 +90,11 @@ impl ToneDetector {
         }
     }
 
+    /// Whether anything of the last 320 ms may not be let through.
+    pub(in crate::media) fn was_shut(&self) -> bool {
+        self.watch.as_ref().is_some_and(Watch::was_shut)
+    }
+
     pub fn set_profile(&mut self, profile: Profile) {
         self.profile = profile;
     }

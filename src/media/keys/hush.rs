@@ -96,17 +96,17 @@ impl Hush {
         };
     }
 
-    /// Shuts what of the frame may not be heard.
-    pub fn voice(&mut self, now: Instant, frame: &mut Frame, spoken: Spoken) {
+    /// Shuts what of the frame may not be heard; true where that is all of it.
+    pub fn voice(&mut self, now: Instant, frame: &mut Frame, spoken: Spoken) -> bool {
         let samples = frame.samples_mut();
         let shut = self.shut_samples(now, samples.len(), spoken);
         let edge = samples.len() / EDGES;
         if shut == samples.len() && self.shut == edge {
             samples.fill(0);
-            return;
+            return true;
         }
         if shut == 0 && self.shut == 0 {
-            return;
+            return false;
         }
         for (n, sample) in samples.iter_mut().enumerate() {
             self.shut = match n < shut {
@@ -116,6 +116,7 @@ impl Hush {
             let open = (edge - self.shut.min(edge)) as i32;
             *sample = (i32::from(*sample) * open / edge as i32) as i16;
         }
+        false
     }
 
     /// How many samples at the beginning of a frame are to be shut.

@@ -238,6 +238,70 @@ fn a_tone_beside_an_event_is_neither_counted_nor_heard() {
 }
 
 #[test]
+fn a_tone_after_an_event_is_not_heard_either() {
+    for voice in [Speaks::Silence, Speaks::Tone] {
+        let mut world = World::monitored(G711);
+        world.listen(COACH, WITHHOLD);
+        world.phones[COACH].speaks = Speaks::Silence;
+        world.phones[COACH].press('6', 5);
+        world.run(200);
+        world.barge();
+        for party in [USER, PUPIL] {
+            world.phones[party].speaks = Speaks::Silence;
+        }
+        world.phones[COACH].speaks = voice;
+        world.run(1_000);
+        world.forget();
+
+        let mut spoken = 0;
+        for (key, milliseconds) in [('1', 40), ('5', 60), ('9', 200), ('D', 500)] {
+            world.say_key(COACH, key, milliseconds);
+            world.phones[COACH].speaks = Speaks::Silence;
+            world.run(200);
+            spoken += milliseconds + 200;
+        }
+
+        assert_eq!(world.keys_of(COACH), []);
+        for party in [USER, PUPIL] {
+            for key in ['1', '5', '9', 'D'] {
+                let (row, column) = frequencies(Digit::from_char(key).unwrap());
+                for hz in [row, column] {
+                    let level = world.level(party, f64::from(hz), spoken);
+                    assert!(level < -60.0, "{key} {hz}: {level}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn of_a_gateway_that_lets_the_onset_of_every_key_through_none_is_heard() {
+    let mut world = World::monitored(G711);
+    world.listen(COACH, WITHHOLD);
+    world.barge();
+    for phone in &mut world.phones {
+        phone.speaks = Speaks::Silence;
+    }
+    world.run(500);
+    world.forget();
+
+    for key in ['4', '#', '5', '#', '6', '#'] {
+        world.say_key(COACH, key, 40);
+        world.phones[COACH].press(key, 5);
+        world.run(160);
+    }
+
+    assert_eq!(world.keys_of(COACH).len(), 6);
+    for key in ['4', '5', '6', '#'] {
+        let (row, column) = frequencies(Digit::from_char(key).unwrap());
+        for hz in [row, column] {
+            let level = world.level(PUPIL, f64::from(hz), 1_200);
+            assert!(level < -60.0, "{key} {hz}: {level}");
+        }
+    }
+}
+
+#[test]
 fn after_the_first_event_tones_are_listened_for_no_more_unless_always() {
     for (when, counts) in [(InBandWhen::Auto, 1), (InBandWhen::Always, 2)] {
         let mut world = World::monitored(G711);

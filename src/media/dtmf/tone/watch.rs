@@ -65,6 +65,11 @@ impl Watch {
         self.marks[piece as usize % MARKS] || piece < self.until
     }
 
+    /// Whether any piece whose mark is kept is withheld.
+    pub fn was_shut(&self) -> bool {
+        self.marks.contains(&true)
+    }
+
     /// Begins a block, of which `present` is the piece after the last. Follows what alarmed; tells
     /// whether it still sounds, so that there is no need to look.
     pub fn follow(&mut self, present: u64, block: &Block) -> bool {
