@@ -14,9 +14,9 @@ use crate::media::dtmf::{Digit, DigitSource};
 pub const SAME_PRESS: Duration = Duration::from_millis(250);
 
 /// A key in the audio is reported so much later than it arrived at most: the detector listens to it
-/// for up to 75 ms, the voice passes a jitter buffer first, and the first key of a phone that might
-/// send events is held back.
-const RECOGNITION: Duration = Duration::from_millis(125).saturating_add(DOUBT);
+/// for up to 75 ms, and the voice passes a jitter buffer first. The first key of a phone that might
+/// send events is held back for [`DOUBT`] besides.
+const RECOGNITION: Duration = Duration::from_millis(125);
 
 /// Presses that may still be reported by another source. Nobody presses more keys than this within
 /// [`SAME_PRESS`]; were it to happen, the oldest is forgotten and might count twice.
@@ -45,19 +45,15 @@ pub enum Reported {
 
 impl Keys {
     pub fn handle_report(&mut self, now: Instant, digit: Digit, source: DigitSource) -> Reported {
-        let apart = match source {
-            DigitSource::InBand => SAME_PRESS + RECOGNITION,
-            DigitSource::Event | DigitSource::Info => SAME_PRESS,
-        };
-        self.recent.retain(|press| {
-            now.saturating_duration_since(press.last_report) <= SAME_PRESS + RECOGNITION
-        });
+        let waited = |press: &Press| now.saturating_duration_since(press.last_report);
+        self.recent
+            .retain(|press| waited(press) <= SAME_PRESS + RECOGNITION + DOUBT);
 
         // The oldest press that this source has not reported yet: sources keep their own order.
         let known = self.recent.iter_mut().find(|press| {
             press.digit == digit
                 && !press.by.contains(&source)
-                && now.saturating_duration_since(press.last_report) <= apart
+                && waited(press) <= press.apart_from(source)
         });
         if let Some(press) = known {
             press.last_report = now;
@@ -74,6 +70,20 @@ impl Keys {
             by: vec![source],
         });
         Reported::New
+    }
+}
+
+impl Press {
+    /// How long after its last report a report of this source is still of this press.
+    fn apart_from(&self, source: DigitSource) -> Duration {
+        match source {
+            DigitSource::Event | DigitSource::Info => SAME_PRESS,
+            // An event proves that the phone sends them: no key is held back any more.
+            DigitSource::InBand if self.by.contains(&DigitSource::Event) => {
+                SAME_PRESS + RECOGNITION
+            }
+            DigitSource::InBand => SAME_PRESS + RECOGNITION + DOUBT,
+        }
     }
 }
 
@@ -140,14 +150,19 @@ mod tests {
     fn sources_further_apart_than_the_limit_count_twice() {
         assert_eq!(counted(&[(0, '4', InBand), (251, '4', Event)]), "44");
         assert_eq!(counted(&[(0, '4', Info), (251, '4', Event)]), "44");
-        assert_eq!(counted(&[(0, '4', Event), (626, '4', InBand)]), "44");
+        assert_eq!(counted(&[(0, '4', Event), (376, '4', InBand)]), "44");
+        assert_eq!(counted(&[(0, '4', Info), (626, '4', InBand)]), "44");
     }
 
     #[test]
     fn a_key_in_the_audio_is_reported_later_than_it_arrived() {
-        for other in [Event, Info] {
-            assert_eq!(counted(&[(0, '4', other), (625, '4', InBand)]), "4");
-        }
+        assert_eq!(counted(&[(0, '4', Event), (375, '4', InBand)]), "4");
+        assert_eq!(counted(&[(0, '4', Info), (375, '4', InBand)]), "4");
+    }
+
+    #[test]
+    fn the_first_key_in_the_audio_of_a_phone_that_might_send_events_is_later_still() {
+        assert_eq!(counted(&[(0, '4', Info), (625, '4', InBand)]), "4");
     }
 
     #[test]
