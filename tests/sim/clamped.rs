@@ -47,6 +47,8 @@ enum Voices {
 #[derive(Clone, Copy)]
 struct Part {
     command: &'static str,
+    /// How she sends the command, unlike the keys.
+    by: How,
     supervision: Supervision,
     phone: How,
     in_band: InBandDtmf,
@@ -54,6 +56,7 @@ struct Part {
 
 const COACHES: Part = Part {
     command: "4#",
+    by: How::Info,
     supervision: Supervision::Coaching(Ear::Pupil),
     phone: How::InBand,
     in_band: InBandDtmf::Auto,
@@ -112,6 +115,17 @@ fn nobody_hears_the_tones_of_a_phone_that_agreed_to_events() {
         phone: How::Event,
         ..BARGES
     };
+    assert_withheld(part, Voices::Supervisor);
+}
+
+#[test]
+fn nobody_hears_the_tones_of_a_phone_that_has_sent_events() {
+    let part = Part {
+        phone: How::Event,
+        by: How::Event,
+        ..BARGES
+    };
+    assert_withheld(part, Voices::Nobody);
     assert_withheld(part, Voices::Supervisor);
 }
 
@@ -228,7 +242,7 @@ fn hold(part: Part, voices: Voices, says: Vec<i16>) -> [Vec<i16>; 2] {
     let mut world = World::with_settings(7, Impairment::CLEAN, settings);
     let (customer, agent) = world.converse();
     let mia = world.supervise_by(MIA, part.phone);
-    world.press(mia, part.command, How::Info);
+    world.press(mia, part.command, part.by);
     world.run_until(
         |world| world.supervision() == Some(part.supervision),
         "the supervisor's role is changed",
