@@ -80,8 +80,7 @@ impl Switchboard {
         let (devices, place) = match placed {
             Ok(placed) => placed,
             Err(code) => {
-                draft.outcome(Outcome::Refused).code(code).record(self);
-                self.notify_refused(code);
+                draft.refuse(self, Some(code));
                 return self.reply(request, Reply::Refused(code));
             }
         };

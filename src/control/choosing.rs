@@ -9,7 +9,7 @@ use crate::control::directory::SupervisorEntry;
 use crate::control::menu::{self, Choice};
 use crate::control::order::Order;
 use crate::control::policy::{self, CallFacts};
-use crate::control::record::{Outcome, Source};
+use crate::control::record::Source;
 use crate::control::refusal::ErrorCode;
 use crate::control::speech::{Menu, Sentence};
 use crate::control::supervisor::{Announced, ChoosingCall, GRACE, IDLE, State, SupervisorTimer};
@@ -282,10 +282,7 @@ impl Switchboard {
     ) {
         self.audit_of(leg, Source::Phone, "choose")
             .call(call)
-            .outcome(Outcome::Refused)
-            .code(code)
-            .record(self);
-        self.notify_refused(code);
+            .refuse(self, Some(code));
         self.say_menu(now, leg, &[Sentence::Refused(code)]);
     }
 
@@ -309,10 +306,7 @@ impl Switchboard {
             .session(Some(ended.session))
             .detail(pressed(entry))
             .roles(Some(ended.supervision), Some(ended.supervision))
-            .outcome(Outcome::Refused)
-            .code(code)
-            .record(self);
-        self.notify_refused(code);
+            .refuse(self, Some(code));
         self.say(leg, &[Sentence::Refused(code)]);
     }
 }

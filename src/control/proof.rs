@@ -76,8 +76,7 @@ impl Switchboard {
         )
         .detail(Some(number.clone()));
         if let Err(code) = policy::begins(self.service) {
-            draft.outcome(Outcome::Refused).code(code).record(self);
-            self.notify_refused(code);
+            draft.refuse(self, Some(code));
             return self.reply(request, Reply::Refused(code));
         }
         let owner = (entry.organisation, entry.user);
@@ -91,7 +90,7 @@ impl Switchboard {
             false => self.device(number, Listed::No),
         };
         let Some(device) = device else {
-            draft.outcome(Outcome::Refused).record(self);
+            draft.refuse(self, None);
             return self.reply(request, Reply::Conflict);
         };
         draft.outcome(Outcome::Requested).record(self);

@@ -346,7 +346,7 @@ impl Switchboard {
         let Some(change) = session.change.take() else {
             return;
         };
-        let before = session.supervision;
+        let (before, call) = (session.supervision, session.call);
         self.mix_with(leg, before);
         let action = Order::Role(change.wanted).action();
         self.refuse_order(
@@ -356,6 +356,8 @@ impl Switchboard {
             &change.via,
             ErrorCode::CoachNotAdded,
         );
+        // The agent may have left meanwhile, trusting that there would be company.
+        self.end_if_deserted(now, call);
         self.process_requests(now, leg);
     }
 

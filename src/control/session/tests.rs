@@ -207,6 +207,20 @@ fn a_change_whose_mix_never_comes_is_9012_and_the_role_is_as_it_was() {
 }
 
 #[test]
+fn a_customer_is_not_left_to_a_listener_when_a_mix_never_comes_and_the_agent_has_gone() {
+    let (mut stage, call, mia) = Stage::listening();
+    stage.manners.matrices = false;
+    stage.press(mia, "6#");
+    stage.party_hangs_up(call, Side::Pupil);
+    assert!(stage.board.snapshot().calls.iter().any(|it| it.id == call));
+
+    stage.advance(Duration::from_secs(2));
+
+    assert_eq!(stage.codes(), [ErrorCode::CoachNotAdded]);
+    assert!(stage.board.snapshot().calls.is_empty());
+}
+
+#[test]
 fn an_agent_outside_the_conference_is_9015_and_the_supervisor_falls_silent() {
     let (mut stage, call, mia) = Stage::listening();
     stage.press(mia, "6#");
