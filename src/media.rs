@@ -19,6 +19,7 @@ pub mod mixer;
 pub mod outbox;
 pub mod participant;
 pub mod path;
+pub mod pending;
 pub mod player;
 pub mod prefetch;
 pub mod prompt;

@@ -10,7 +10,7 @@ use crate::media::codec::Codec;
 use crate::media::codec::decode::Decoder;
 use crate::media::conceal::{Concealer, FADE_MS};
 use crate::media::frame::{Frame, Rate};
-use crate::media::hearing::Pending;
+use crate::media::pending::Pending;
 use crate::media::prefetch::prefetch;
 use crate::wire::rtp::{Header, sequence_distance, timestamp_distance};
 
