@@ -102,7 +102,12 @@ impl Hearing {
         while !whole && self.pending.count() < wanted {
             whole = self.pull(now);
         }
-        if self.pending.count() < 2 * wanted && self.jitter.gives_up_a_frame(now) {
+        let newest = match whole {
+            true => self.recent[self.made as usize % RECENT].samples(),
+            false => self.pending.newest(wanted),
+        };
+        let may_go = || !self.is_spoken || is_a_pause(newest);
+        if self.pending.count() < 2 * wanted && self.jitter.gives_up_a_frame(now, may_go) {
             if std::mem::take(&mut whole) {
                 let frame = self.recent[self.made as usize % RECENT].samples();
                 self.pending.room()[..wanted].copy_from_slice(frame);
@@ -221,6 +226,13 @@ impl Hearing {
     }
 }
 
+/// Whether nobody speaks there: quieter than −40 dBm0, far below a voice.
+fn is_a_pause(samples: &[i16]) -> bool {
+    const QUIET: i64 = 160;
+    let energy: i64 = samples.iter().map(|it| i64::from(*it).pow(2)).sum();
+    energy <= QUIET.pow(2) * samples.len() as i64
+}
+
 /// How far one listener's row, clocked by its counterpart, lags behind a speaker's frames. It takes
 /// the oldest that it has not had; when there is none it says so, which makes it lag one frame
 /// more, and when it has long had one to spare it gives one up. Silence it neither misses nor keeps:
@@ -310,7 +322,46 @@ fn blend(first: &mut Frame, second: &Frame) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    #[test]
+    fn frames_are_given_up_where_the_voice_pauses() {
+        let mut given_up = [0; 2];
+        for seed in 1..=10 {
+            let mut random = fastrand::Rng::with_seed(seed);
+            let mut hearing = Hearing::new(Codec::Pcmu, Rate::Narrow).unwrap();
+            let mut under_way = Vec::new();
+            let start = Instant::now();
+
+            // Five seconds of jitter, then an even network; every other frame is a pause.
+            for number in 0..350u32 {
+                let late = if number < 250 { random.u64(..60) } else { 0 };
+                under_way.push((u64::from(number) * 20 + late, number));
+                under_way.sort_unstable();
+                let now = u64::from(number) * 20 + 7;
+                let arrived = under_way.partition_point(|(at, _)| *at <= now);
+                for (at, number) in under_way.drain(..arrived) {
+                    let payload = [[0xff, 0x10][number as usize % 2]; 160];
+                    let at = start + Duration::from_millis(at);
+                    hearing.insert(at, header(number), &payload);
+                }
+                let before = hearing.counts().given_up;
+                hearing.advance(start + Duration::from_millis(now));
+                let reached = hearing.jitter.reached().unwrap_or(0);
+                if hearing.counts().given_up > before {
+                    // Two were played; the first says whether it was a pause.
+                    let first = reached / 160 - 2;
+                    given_up[first as usize % 2] += 1;
+                }
+            }
+        }
+
+        let [in_pauses, in_voice] = given_up;
+        assert!(in_pauses >= 20, "{in_pauses}");
+        assert_eq!(in_voice, 0);
+    }
 
     #[test]
     fn a_row_with_an_even_clock_gets_every_frame_once_and_in_order() {
@@ -379,6 +430,16 @@ mod tests {
         hearing.made = hearing.made.wrapping_add(1);
         hearing.newest_mut().samples_mut().fill(number);
         hearing.finish_newest();
+    }
+
+    fn header(number: u32) -> Header {
+        Header {
+            payload_type: 0,
+            marker: false,
+            sequence: number as u16,
+            timestamp: number * 160,
+            ssrc: 1,
+        }
     }
 
     fn fetch(hearing: &Hearing, lag: &mut Lag) -> Option<i16> {

@@ -1,14 +1,21 @@
 //! Puts packets back in order and decides when each is played (RFC 3550 §6.4.1 for the measure).
 //!
 //! Every packet's lateness is measured against the fastest of the last seconds; the delay that is
-//! aimed at covers all but two in a hundred of them. The wheel asks for a packet every 20 ms. When
-//! nothing is there it conceals and waits, so the delay grows by itself; when the delay has been
-//! more than a frame too long for a second, a frame is given up. The same two motions follow a
-//! sender whose clock is not ours.
+//! aimed at covers all but one of the last 32. The wheel asks for a packet every 20 ms. When nothing
+//! is there it conceals and waits, so the delay grows by itself; when the delay is more than a frame
+//! too long, a frame is given up, rather in a pause of the voice than in a word. The same two motions
+//! follow a sender whose clock is not ours. No sound is drawn out or squeezed.
+//!
+//! The delay is that of the network within a second, upwards and downwards: 0.64 s after the last
+//! uneven packet an even stream is taken for even, and then a frame goes every 60 ms, or every 20 ms
+//! in a pause. From up to 100 ms of jitter that is within 1 s, at 20 ms to a packet. Where bursts come
+//! back within ten seconds the delay stays as long as they need and comes down ten seconds after the
+//! last: see `aim`.
 //!
 //! It promises: packets leave in order and once; a fixed number of slots, allocated once; loss,
 //! repetition, reordering, wrap-around, DTX gaps and a restarted sender are ordinary.
 
+mod aim;
 mod lateness;
 mod payloads;
 
@@ -26,6 +33,23 @@ const SLOTS: usize = 32;
 
 /// Concealed in a row before the stream counts as silent: by then concealment has faded out.
 const STARVED_LIMIT: u32 = 5;
+
+/// What must be left over, and for how long, for a frame to be given up in the midst of a voice.
+const SPARE: Spare = Spare {
+    least_us: 5_000,
+    patience: Duration::from_secs(1),
+};
+
+/// The same once the network is calm.
+const SPARE_IN_A_CALM: Spare = Spare {
+    least_us: 2_000,
+    patience: Duration::from_millis(40),
+};
+
+struct Spare {
+    least_us: i64,
+    patience: Duration,
+}
 
 #[derive(Debug)]
 pub struct JitterBuffer {
@@ -203,9 +227,10 @@ impl JitterBuffer {
         }
     }
 
-    /// Whether the delay has long been more than it need be and another packet is there: then the
-    /// caller plays two in the time of one. Asked after [`Self::pop`].
-    pub fn gives_up_a_frame(&mut self, now: Instant) -> bool {
+    /// Whether the delay is more than it need be and another packet is there: then the caller plays
+    /// two in the time of one. Where what was popped `is_quiet` that is at once, else after a while.
+    /// Asked after [`Self::pop`].
+    pub fn gives_up_a_frame(&mut self, now: Instant, is_quiet: impl FnOnce() -> bool) -> bool {
         let Some(stream) = &mut self.stream else {
             return false;
         };
@@ -218,16 +243,16 @@ impl JitterBuffer {
         }
         // This one will be played a frame from now, or now if a frame is given up.
         let surplus = self.lateness.delay_us(now, entry.timestamp) - self.lateness.target_us();
-        if surplus < 5_000 {
+        let spare = match self.lateness.is_coming_down(now) {
+            true => SPARE_IN_A_CALM,
+            false => SPARE,
+        };
+        if surplus < spare.least_us {
             stream.surplus_since = None;
             return false;
         }
         let since = *stream.surplus_since.get_or_insert(now);
-        let patience = match surplus {
-            60_000.. => Duration::ZERO,
-            _ => Duration::from_secs(1),
-        };
-        if now.saturating_duration_since(since) < patience {
+        if now.saturating_duration_since(since) < spare.patience && !is_quiet() {
             return false;
         }
         stream.surplus_since = None;
@@ -364,8 +389,12 @@ impl JitterBuffer {
                 if gap && delay < target {
                     return Step::Silence;
                 }
-                if self.stretches(now, stream, delay, target) {
+                if self.stretches(now, stream, delay) {
                     return Step::Conceal(None);
+                }
+                if stream.starved > 0 && !gap {
+                    // It was not lost but late.
+                    self.lateness.was_too_short(now, delay);
                 }
                 stream.starved = 0;
                 stream.next = stream.next.wrapping_add(1);
@@ -397,11 +426,11 @@ impl JitterBuffer {
     }
 
     /// Whether to wait a frame longer because the packets have become later than we play them.
-    fn stretches(&self, now: Instant, stream: &mut Stream, delay: i64, target: i64) -> bool {
+    fn stretches(&self, now: Instant, stream: &mut Stream, delay: i64) -> bool {
         let rested = stream
             .stretched
             .is_none_or(|at| now.saturating_duration_since(at) >= Duration::from_millis(200));
-        let wanted = delay + 3_000 < target && rested;
+        let wanted = delay + 3_000 < self.lateness.steady_us() && rested;
         if wanted {
             stream.stretched = Some(now);
         }
@@ -430,5 +459,7 @@ enum Step {
 const MISORDERED: i32 = 100;
 const DROPPED_OUT: i32 = 3_000;
 
+#[cfg(test)]
+mod line;
 #[cfg(test)]
 mod tests;

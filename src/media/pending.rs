@@ -59,6 +59,11 @@ impl Pending {
         true
     }
 
+    /// The last samples, as many as that if there are.
+    pub fn newest(&self, count: usize) -> &[i16] {
+        &self.samples[self.length.saturating_sub(count)..self.length]
+    }
+
     fn drop_front(&mut self, count: usize) {
         self.samples.copy_within(count..self.length, 0);
         self.length -= count;
