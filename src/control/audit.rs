@@ -20,6 +20,16 @@ impl Draft {
         self
     }
 
+    /// Of a call that may be over.
+    pub(in crate::control) fn parties(
+        mut self,
+        agent: Option<Arc<str>>,
+        customer: Option<Arc<str>>,
+    ) -> Self {
+        (self.0.agent, self.0.customer) = (agent, customer);
+        self
+    }
+
     pub(in crate::control) fn session(mut self, session: Option<SessionId>) -> Self {
         self.0.session = session;
         self

@@ -201,13 +201,13 @@ impl Switchboard {
         else {
             return;
         };
-        let (ended, retry) = (choosing.ended, choosing.retry);
+        let (ended, retry) = (choosing.ended.clone(), choosing.retry);
         let choice = menu::choice(&self.settings.codes, entry);
 
-        if let (Choice::OutsideSession(order), Some(ended)) = (&choice, ended)
+        if let (Choice::OutsideSession(order), Some(ended)) = (&choice, &ended)
             && now.saturating_duration_since(ended.at) <= GRACE
         {
-            return self.refuse_late_command(leg, *order, ended, entry);
+            return self.refuse_late_command(leg, *order, ended.clone(), entry);
         }
         match choice {
             Choice::Extension(extension) => self.choose_extension(now, leg, &extension),
@@ -304,6 +304,7 @@ impl Switchboard {
         self.audit_of(leg, Source::Phone, order.action())
             .call(Some(ended.call))
             .session(Some(ended.session))
+            .parties(ended.agent, ended.customer)
             .detail(pressed(entry))
             .roles(Some(ended.supervision), Some(ended.supervision))
             .refuse(self, Some(code));

@@ -38,6 +38,7 @@ impl Switchboard {
             | Event::Seated { .. }
             | Event::SeatRefused { .. }
             | Event::DigitPressed { .. }
+            | Event::VoiceOpened { .. }
             | Event::PlayEnded { .. }
             | Event::MediaSilent { .. }
             | Event::MediaHeard { .. }
@@ -251,11 +252,14 @@ impl Switchboard {
         let Some(session) = self.session(leg) else {
             return;
         };
+        let call = self.calls.get(&session.call);
         let ended = Ended {
             call: session.call,
             session: session.id,
             supervision: session.supervision,
             at: now,
+            agent: call.and_then(|call| call.pupil.agent.clone()),
+            customer: call.and_then(|call| call.user.number.clone()),
         };
         self.leave_call(now, leg, cause);
         if self.entry(leg).is_none() {

@@ -335,6 +335,7 @@ impl Switchboard {
                 recording: Recording::default(),
                 asked: None,
                 told_ended: false,
+                unheard: false,
                 music: false,
             });
         }

@@ -49,12 +49,16 @@ impl Keys {
         self.recent
             .retain(|press| waited(press) <= SAME_PRESS + RECOGNITION + DOUBT);
 
-        // The oldest press that this source has not reported yet: sources keep their own order.
-        let known = self.recent.iter_mut().find(|press| {
-            press.digit == digit
-                && !press.by.contains(&source)
-                && waited(press) <= press.apart_from(source)
-        });
+        // Sources keep their own order: of the presses after the last that this one reported, the
+        // oldest of this key.
+        let reported = self
+            .recent
+            .iter()
+            .rposition(|press| press.by.contains(&source));
+        let after = reported.map_or(0, |last| last + 1);
+        let known = self.recent[after..]
+            .iter_mut()
+            .find(|press| press.digit == digit && waited(press) <= press.apart_from(source));
         if let Some(press) = known {
             press.last_report = now;
             press.by.push(source);
@@ -163,6 +167,20 @@ mod tests {
     #[test]
     fn the_first_key_in_the_audio_of_a_phone_that_might_send_events_is_later_still() {
         assert_eq!(counted(&[(0, '4', Info), (625, '4', InBand)]), "4");
+    }
+
+    #[test]
+    fn a_command_by_another_way_is_whole_although_its_last_key_is_that_of_the_one_before() {
+        let by = |at, key, source| (at, key, source);
+        for (first, second) in [(Info, InBand), (InBand, Info), (Event, Info)] {
+            let commands = [
+                by(0, '6', first),
+                by(160, '#', first),
+                by(240, '4', second),
+                by(400, '#', second),
+            ];
+            assert_eq!(counted(&commands), "6#4#", "{first:?} {second:?}");
+        }
     }
 
     #[test]

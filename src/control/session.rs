@@ -20,7 +20,7 @@ use crate::control::refusal::ErrorCode;
 use crate::control::role::{Ear, Supervision};
 use crate::control::speech::Sentence;
 use crate::control::supervisor::{
-    CONFIRM_WITHIN, Change, JOIN_LIMIT, OVERLAP, Request, State, SupervisorTimer, Via,
+    CONFIRM_WITHIN, Change, JOIN_LIMIT, Request, State, SupervisorTimer, Via,
 };
 use crate::control::switchboard::Switchboard;
 use crate::id::{Generation, LegId, RecordId};
@@ -309,7 +309,7 @@ impl Switchboard {
             let took = now.saturating_duration_since(via.at);
             self.notify_session(leg, |session| Notice::RoleChanged { session, took });
             if supervision == Supervision::TakenOver {
-                self.wake(leg, SupervisorTimer::Overlap, now + OVERLAP);
+                self.begin_overlap(now, leg);
             }
         }
         if let Some(request) = via.request {

@@ -52,6 +52,8 @@ pub struct Supervisor {
     pub who: Caller,
     pub state: State,
     pub keys: Keys,
+    /// A key may still be down, and while it is nothing that they say is heard.
+    pub voice_shut: bool,
     pub collector: DigitCollector,
     /// Commands that wait: they are processed one at a time, in order.
     pub requests: VecDeque<Request>,
@@ -128,12 +130,15 @@ pub struct ChoosingCall {
     pub menu_due: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     pub call: CallId,
     pub session: SessionId,
     pub supervision: Supervision,
     pub at: Instant,
+    /// The parties of the call, as the audit names them.
+    pub agent: Option<Arc<str>>,
+    pub customer: Option<Arc<str>>,
 }
 
 /// On the way into a call.
@@ -190,6 +195,8 @@ pub struct Session {
     pub asked: Option<Order>,
     /// "The call has ended." was said while the last leg still stands.
     pub told_ended: bool,
+    /// Taken over with a key that is still down: the customer cannot hear the supervisor yet.
+    pub unheard: bool,
     /// The supervisor's phone fell silent after a takeover, and the customer hears music.
     pub music: bool,
 }
@@ -255,8 +262,10 @@ pub const GRACE: Duration = Duration::from_secs(5);
 pub const JOIN_LIMIT: Duration = Duration::from_secs(2);
 /// How long the second `7#` may take.
 pub const CONFIRM_WITHIN: Duration = Duration::from_secs(5);
-/// Between the mix in which the User hears the supervisor and the Pupil's BYE.
+/// How long the User can have heard a supervisor who takes over before the Pupil's BYE.
 pub const OVERLAP: Duration = Duration::from_millis(250);
+/// For so long the Pupil stays because the key is still down with which the call was taken over.
+pub const LONGEST_KEY: Duration = Duration::from_secs(5);
 /// The longest a last prompt may take before BYE, should its end never be reported.
 pub const GOODBYE_LIMIT: Duration = Duration::from_secs(15);
 /// Silence of a supervisor's phone: first the role falls, then the session ends.
@@ -279,6 +288,7 @@ impl Supervisor {
             who,
             state,
             keys: Keys::default(),
+            voice_shut: false,
             collector: DigitCollector::default(),
             requests: VecDeque::new(),
             playing: None,

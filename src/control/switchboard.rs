@@ -164,6 +164,7 @@ impl Switchboard {
                 }
             }
             Event::DigitPressed { leg, .. }
+            | Event::VoiceOpened { leg }
             | Event::PlayEnded { leg, .. }
             | Event::MediaSilent { leg, .. }
             | Event::MediaHeard { leg }

@@ -1,9 +1,9 @@
 //! Taking the call, and ending it for everyone.
 //!
 //! In a takeover the customer hears the supervisor first and loses the agent afterwards: the
-//! Pupil's BYE follows [`OVERLAP`](crate::control::supervisor::OVERLAP) after the mix in which the
-//! User hears the supervisor came into force. From then on the supervisor is the other end of the
-//! customer's call: when they leave, it ends.
+//! Pupil's BYE follows [`OVERLAP`] after the mix in which the User hears the supervisor came into
+//! force and the key was released, under which nothing of the supervisor's voice is let through.
+//! From then on the supervisor is the other end of the customer's call: when they leave, it ends.
 
 use std::time::Instant;
 
@@ -14,11 +14,38 @@ use crate::control::record::Outcome;
 use crate::control::role::Supervision;
 use crate::control::settings::OnAgentHangUp;
 use crate::control::speech::Sentence;
-use crate::control::supervisor::Via;
+use crate::control::supervisor::{LONGEST_KEY, OVERLAP, SupervisorTimer, Via};
 use crate::control::switchboard::{Switchboard, reason};
 use crate::id::{CallId, LegId};
 
 impl Switchboard {
+    /// A takeover is in force: the agent's time begins to run, or begins when the key is released.
+    pub(in crate::control) fn begin_overlap(&mut self, now: Instant, leg: LegId) {
+        let shut = self
+            .supervisors
+            .get(&leg)
+            .is_some_and(|supervisor| supervisor.voice_shut);
+        let Some(session) = self.session_mut(leg) else {
+            return;
+        };
+        session.unheard = shut;
+        let overlap = if shut { LONGEST_KEY } else { OVERLAP };
+        self.wake(leg, SupervisorTimer::Overlap, now + overlap);
+    }
+
+    /// What the supervisor says is let through again after a key.
+    pub(in crate::control) fn voice_opened(&mut self, now: Instant, leg: LegId) {
+        if let Some(supervisor) = self.supervisors.get_mut(&leg) {
+            supervisor.voice_shut = false;
+        }
+        let waited = self.session_mut(leg).is_some_and(|session| {
+            std::mem::take(&mut session.unheard) && session.supervision == Supervision::TakenOver
+        });
+        if waited {
+            self.wake(leg, SupervisorTimer::Overlap, now + OVERLAP);
+        }
+    }
+
     /// The customer has heard the supervisor for long enough: the agent is released, and nobody is
     /// rung any more to take the agent's place.
     pub(in crate::control) fn overlap_over(&mut self, now: Instant, leg: LegId) {

@@ -96,6 +96,7 @@ impl Switchboard {
             Event::SeatRefused { .. } => self.clear(now, id, "media lost", 503, None),
             Event::Attached { .. } => self.party_attached(now, id, leg),
             Event::Seated { .. }
+            | Event::VoiceOpened { .. }
             | Event::PlayEnded { .. }
             | Event::Detached { .. }
             | Event::Closed { .. }

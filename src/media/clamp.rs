@@ -64,6 +64,11 @@ impl KeyClamp {
         }
     }
 
+    /// Whether a key is withheld, or will be from what waits.
+    pub fn is_shut(&self) -> bool {
+        self.open < FADE || (1..=DELAY).any(|age| self.detector.is_shut(age))
+    }
+
     /// Takes a frame as it was decoded, and leaves in its place the one that may be mixed: what was
     /// heard up to [`DELAY`] ago, without keys. Yields what became of the keys in the frame taken.
     pub fn push(&mut self, frame: &mut [i16; FRAME]) -> ToneEvents {

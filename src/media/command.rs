@@ -254,6 +254,11 @@ pub enum Event {
         digit: Digit,
         source: DigitSource,
     },
+    /// The voice of a leg whose keys are withheld is let through again after a key that was
+    /// reported by telephone-event or heard in the audio.
+    VoiceOpened {
+        leg: LegId,
+    },
     PlayEnded {
         leg: LegId,
         play: PlayId,

@@ -460,6 +460,6 @@ const MISORDERED: i32 = 100;
 const DROPPED_OUT: i32 = 3_000;
 
 #[cfg(test)]
-mod line;
+mod harness;
 #[cfg(test)]
 mod tests;

@@ -47,6 +47,8 @@ pub struct Keys {
     doubtful: VecDeque<(Instant, Digit)>,
     /// The voice may hold the same key as a tone.
     hush: Hush,
+    /// A key that is withheld was reported, and nothing of the voice has been let through since.
+    closed: bool,
 }
 
 /// Listens to the voice, at 8 kHz whatever the bridge's rate.
@@ -79,6 +81,7 @@ impl Default for Keys {
             ear: None,
             doubtful: VecDeque::new(),
             hush: Hush::default(),
+            closed: false,
         }
     }
 }
@@ -184,7 +187,18 @@ impl Keys {
             .events
             .get_or_insert_with(|| Box::new(EventReceiver::new(now)));
         let digit = receiver.handle_packet(now, header, payload)?;
+        self.closed |= !self.pass();
         self.report().then_some(digit)
+    }
+
+    /// Once for the keys that were reported: the voice is let through again. Asked after
+    /// [`Self::voice`].
+    pub fn take_opened(&mut self) -> bool {
+        if !self.closed || self.hush.is_shut() {
+            return false;
+        }
+        self.closed = self.ear.as_ref().is_some_and(|ear| ear.is_shut());
+        !self.closed
     }
 
     /// Takes a frame of the voice, as it was decoded, and leaves in its place what others may hear.
@@ -225,6 +239,7 @@ impl Keys {
             }
             self.doubtful.pop_front();
             self.sends = Sends::Tones;
+            self.closed |= self.listening.events == KeyPassage::Withhold;
             if self.report() {
                 pressed(digit, DigitSource::InBand);
             }
@@ -254,6 +269,13 @@ impl Ear {
 
     fn clamps(&self) -> bool {
         matches!(self.kind, EarKind::Clamp(_))
+    }
+
+    fn is_shut(&self) -> bool {
+        match &self.kind {
+            EarKind::Detector(_) => false,
+            EarKind::Clamp(clamp) => clamp.is_shut(),
+        }
     }
 
     fn set_profile(&mut self, profile: Profile) {

@@ -336,6 +336,9 @@ impl Participant {
                 event(Event::DigitPressed { leg, digit, source });
             });
         hearing.finish_newest();
+        if self.keys.take_opened() {
+            event(Event::VoiceOpened { leg });
+        }
     }
 
     /// What it needs while it has no seat: packets of its own where silence is not enough.

@@ -254,7 +254,10 @@ impl Stage {
             match source {
                 DigitSource::Info => self.signal(leg, Signal::KeyInfo { digit }),
                 DigitSource::Event | DigitSource::InBand => {
-                    self.media(Event::DigitPressed { leg, digit, source })
+                    self.media(Event::DigitPressed { leg, digit, source });
+                    if self.manners.releases {
+                        self.media(Event::VoiceOpened { leg });
+                    }
                 }
             }
         }

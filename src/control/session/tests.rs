@@ -59,6 +59,11 @@ fn both_gone_is_9013() {
     stage.press(mia, "4#");
 
     assert_eq!(stage.codes(), [ErrorCode::PupilGone]);
+    let audit = stage.audit();
+    let refused = audit.iter().rev().find(|row| row.code.is_some()).unwrap();
+    let before = audit.iter().find(|row| row.customer.is_some()).unwrap();
+    assert_eq!(refused.agent.as_deref(), Some("204"));
+    assert_eq!(refused.customer, before.customer);
     assert_eq!(stage.last_said(mia), "9 0 1 3");
 }
 

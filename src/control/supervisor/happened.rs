@@ -49,8 +49,12 @@ impl Switchboard {
             Event::Opened { .. } => self.supervisor_port_opened(now, leg),
             Event::OpenFailed { .. } => self.supervisor_port_failed(now, leg),
             Event::DigitPressed { digit, source, .. } => {
+                if let Some(supervisor) = self.supervisors.get_mut(&leg) {
+                    supervisor.voice_shut = true;
+                }
                 self.supervisor_key(now, leg, digit, source);
             }
+            Event::VoiceOpened { .. } => self.voice_opened(now, leg),
             Event::PlayEnded { play, .. } => self.supervisor_play_ended(now, leg, play),
             Event::Seated { bridge, seat, .. } => self.supervisor_seated(now, leg, bridge, seat),
             Event::SeatRefused { .. } => self.supervisor_not_seated(now, leg),

@@ -10,8 +10,9 @@ use crate::control::output::{Output, SignalCommand};
 use crate::control::refusal::ErrorCode;
 use crate::control::role::Supervision;
 use crate::control::settings::{OnAgentHangUp, Settings};
-use crate::control::supervisor::OVERLAP;
+use crate::control::supervisor::{LONGEST_KEY, OVERLAP};
 use crate::id::{CallId, LegId, RequestId};
+use crate::media::command::Event;
 use crate::media::matrix::Seat;
 
 fn taken_over() -> (Stage, CallId, LegId) {
@@ -69,6 +70,30 @@ fn the_overlap_begins_with_the_mix_in_force_and_not_with_the_request() {
     stage.advance(OVERLAP);
 
     assert!(stage.was_hung_up(pupil));
+}
+
+#[test]
+fn the_overlap_begins_with_the_release_of_the_key() {
+    for held in [Duration::from_millis(600), LONGEST_KEY * 2] {
+        let (mut stage, call, mia) = Stage::listening();
+        let pupil = stage.party(call, Side::Pupil);
+        stage.manners.releases = false;
+        stage.press(mia, "1#");
+        let taken = stage.now - stage.start;
+
+        stage.advance(held);
+        stage.media(Event::VoiceOpened { leg: mia });
+        stage.advance(Duration::from_secs(1));
+
+        let released = stage.outputs.iter().find_map(|(at, output)| match output {
+            Output::Signal {
+                leg,
+                command: SignalCommand::HangUp { .. },
+            } if *leg == pupil => Some(*at),
+            _ => None,
+        });
+        assert_eq!(released, Some(taken + (held + OVERLAP).min(LONGEST_KEY)));
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::media::codec::Codec;
-use crate::media::jitter::line::{Line, Network};
+use crate::media::jitter::harness::{Line, Network};
 use crate::media::jitter::{JitterBuffer, Playout};
 use crate::wire::rtp::Header;
 

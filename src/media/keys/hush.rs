@@ -35,6 +35,8 @@ pub struct Hush {
     state: State,
     /// How far it is shut, in samples of the edge: 0 is open.
     shut: usize,
+    /// The press that was released last: its end is told three times, perhaps long after.
+    last: Option<Press>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,7 +68,13 @@ pub struct Spoken {
 impl Hush {
     /// A report of a press arrived, in the clock of telephone-events.
     pub fn event(&mut self, now: Instant, header: &Header, report: TelephoneEvent, clock_hz: u32) {
+        let near = APART_S * clock_hz as i32;
+        let is_over = |last: Press| {
+            let ahead = timestamp_distance(last.timestamp, header.timestamp);
+            last.ssrc == header.ssrc && (-near..=0).contains(&ahead)
+        };
         let known = match self.state {
+            State::Open if self.last.is_some_and(is_over) => return,
             State::Open => None,
             State::Down { press, .. } => Some((press, false)),
             State::Released { press, .. } => Some((press, true)),
@@ -83,6 +91,7 @@ impl Hush {
             timestamp: header.timestamp,
             clock_hz,
         };
+        self.last = report.end.then_some(press);
         self.state = match report.end {
             true => State::Released {
                 press,
@@ -94,6 +103,10 @@ impl Hush {
                 until: now + UNREPORTED,
             },
         };
+    }
+
+    pub fn is_shut(&self) -> bool {
+        !matches!(self.state, State::Open) || self.shut > 0
     }
 
     /// Shuts what of the frame may not be heard; true where that is all of it.
@@ -195,6 +208,22 @@ mod tests {
         assert_eq!(phone.speaks(120, Some(320)), 0);
         assert_eq!(phone.speaks(140, Some(480)), 0);
         assert_eq!(phone.speaks(160, Some(640)), ALL);
+    }
+
+    #[test]
+    fn an_end_repeated_after_it_has_opened_shuts_nothing_and_the_next_press_does() {
+        let mut phone = Phone::new();
+        phone.reports(20, BEGAN, 160, true);
+        assert_eq!(phone.speaks(40, Some(320)), 0);
+        assert_eq!(phone.speaks(60, Some(480)), ALL);
+        assert!(!phone.hush.is_shut());
+
+        phone.reports(61, BEGAN, 160, true);
+        phone.reports(62, BEGAN, 80, false);
+        assert_eq!(phone.speaks(80, Some(640)), ALL);
+
+        phone.reports(90, BEGAN.wrapping_add(800), 160, false);
+        assert!(phone.hush.is_shut());
     }
 
     #[test]

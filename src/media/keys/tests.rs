@@ -1,7 +1,9 @@
 //! Keys of parties and supervisors, by event and by tone, as the shard treats them.
 
 use crate::media::codec::Codec;
-use crate::media::command::{InBand, InBandWhen, KeyListening, KeyPassage, TelephoneEventFormat};
+use crate::media::command::{
+    Event, InBand, InBandWhen, KeyListening, KeyPassage, TelephoneEventFormat,
+};
 use crate::media::dtmf::{Digit, DigitSource};
 use crate::media::shard::harness::{COACH, PUPIL, Received, Speaks, USER, World};
 use crate::media::tone::frequencies;
@@ -367,4 +369,40 @@ fn assert_numbered(received: &[Received]) {
         assert_eq!(after.ssrc, before.ssrc);
         assert_eq!(after.sequence, before.sequence.wrapping_add(1));
     }
+}
+
+#[test]
+fn that_the_voice_is_let_through_again_is_told_once_and_after_the_release_of_the_key() {
+    for in_band in [false, true] {
+        let mut world = World::monitored(G711);
+        world.listen(
+            COACH,
+            KeyListening {
+                in_band: InBand::Role(InBandWhen::Always),
+                ..WITHHOLD
+            },
+        );
+        world.barge();
+        world.phones[COACH].speaks = Speaks::Silence;
+        world.run(300);
+        world.forget();
+
+        match in_band {
+            true => world.say_key(COACH, '4', 600),
+            false => {
+                world.phones[COACH].press('4', 30);
+                world.run(600);
+            }
+        }
+        assert_eq!(world.keys_of(COACH).len(), 1, "in-band: {in_band}");
+        assert_eq!(opened(&world), 0, "in-band: {in_band}");
+        world.run(400);
+
+        assert_eq!(opened(&world), 1, "in-band: {in_band}");
+    }
+}
+
+fn opened(world: &World) -> usize {
+    let opened = |event: &&Event| matches!(event, Event::VoiceOpened { .. });
+    world.events.iter().filter(opened).count()
 }

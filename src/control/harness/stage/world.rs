@@ -17,6 +17,8 @@ pub struct Manners {
     pub convene: Result<(), ConveneRefusal>,
     pub seat: Result<(), SeatRefusal>,
     pub moves: bool,
+    /// Keys are released as soon as they are pressed.
+    pub releases: bool,
     /// BYEs of ours are answered.
     pub byes: bool,
     /// INVITEs and re-INVITEs of ours are answered.
@@ -33,6 +35,7 @@ impl Default for Manners {
             convene: Ok(()),
             seat: Ok(()),
             moves: true,
+            releases: true,
             byes: true,
             answers: false,
         }
