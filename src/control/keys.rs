@@ -171,13 +171,12 @@ mod tests {
 
     #[test]
     fn a_command_by_another_way_is_whole_although_its_last_key_is_that_of_the_one_before() {
-        let by = |at, key, source| (at, key, source);
         for (first, second) in [(Info, InBand), (InBand, Info), (Event, Info)] {
             let commands = [
-                by(0, '6', first),
-                by(160, '#', first),
-                by(240, '4', second),
-                by(400, '#', second),
+                (0, '6', first),
+                (160, '#', first),
+                (240, '4', second),
+                (400, '#', second),
             ];
             assert_eq!(counted(&commands), "6#4#", "{first:?} {second:?}");
         }

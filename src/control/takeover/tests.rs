@@ -27,6 +27,17 @@ fn second_seat() -> Seat {
     Seat::new(2).unwrap()
 }
 
+/// Since the stage began.
+fn hung_up_at(stage: &Stage, leg: LegId) -> Option<Duration> {
+    stage.outputs.iter().find_map(|(at, output)| match output {
+        Output::Signal {
+            leg: of,
+            command: SignalCommand::HangUp { .. },
+        } if *of == leg => Some(*at),
+        _ => None,
+    })
+}
+
 #[test]
 fn the_agent_is_released_a_quarter_of_a_second_after_the_customer_hears_the_supervisor() {
     for from in ["", "4#", "8#", "6#"] {
@@ -41,14 +52,7 @@ fn the_agent_is_released_a_quarter_of_a_second_after_the_customer_hears_the_supe
         assert!(!stage.was_hung_up(pupil));
         stage.advance(Duration::from_secs(1));
 
-        let released = stage.outputs.iter().find_map(|(at, output)| match output {
-            Output::Signal {
-                leg,
-                command: SignalCommand::HangUp { .. },
-            } if *leg == pupil => Some(*at),
-            _ => None,
-        });
-        assert_eq!(released, Some(taken + OVERLAP));
+        assert_eq!(hung_up_at(&stage, pupil), Some(taken + OVERLAP));
         assert!(!stage.was_hung_up(user));
         assert!(stage.hears(call, Seat::USER, second_seat()));
         assert!(stage.hears(call, second_seat(), Seat::USER));
@@ -85,14 +89,10 @@ fn the_overlap_begins_with_the_release_of_the_key() {
         stage.media(Event::VoiceOpened { leg: mia });
         stage.advance(Duration::from_secs(1));
 
-        let released = stage.outputs.iter().find_map(|(at, output)| match output {
-            Output::Signal {
-                leg,
-                command: SignalCommand::HangUp { .. },
-            } if *leg == pupil => Some(*at),
-            _ => None,
-        });
-        assert_eq!(released, Some(taken + (held + OVERLAP).min(LONGEST_KEY)));
+        assert_eq!(
+            hung_up_at(&stage, pupil),
+            Some(taken + (held + OVERLAP).min(LONGEST_KEY))
+        );
     }
 }
 

@@ -147,8 +147,8 @@ impl Lateness {
         self.aim.is_coming_down(now)
     }
 
-    /// The delay at which a stream that plays can go on: finer than the
-    /// target where all is even.
+    /// The delay at which a stream that plays can go on: finer than the target where all is
+    /// even.
     pub fn steady_us(&self) -> i64 {
         self.aim.us().min(self.latest_us as i64 + MARGIN_US)
     }
