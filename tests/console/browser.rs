@@ -290,29 +290,41 @@ struct Driver {
 }
 
 impl Driver {
+    /// chromedriver has the system choose its port on [::1] and then wants the same one on
+    /// 127.0.0.1. Where somebody has it there it ends ("IPv4 port not available"), and is started
+    /// again.
     fn start(profile: Profile) -> Self {
-        let mut child = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver is installed: ./run test sees to it");
-        let output = child.stdout.take().expect("its output");
-        let mut port = None;
-        for line in BufReader::new(output).lines().map_while(Result::ok) {
-            if let Some((_, rest)) = line.split_once("successfully on port ") {
-                port = rest.trim_end_matches('.').parse::<u16>().ok();
-                break;
+        let mut said = String::new();
+        for _ in 0..10 {
+            let mut child = Command::new("chromedriver")
+                .arg("--port=0")
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("chromedriver is installed: ./run test sees to it");
+            let output = child.stdout.take().expect("its output");
+            for line in BufReader::new(output).lines().map_while(Result::ok) {
+                if let Some(port) = port_in(&line) {
+                    return Self {
+                        child,
+                        address: format!("http://127.0.0.1:{port}"),
+                        profile,
+                    };
+                }
+                said.push_str(&line);
+                said.push('\n');
             }
+            let _ = child.kill();
+            let _ = child.wait();
         }
-        let port = port.expect("chromedriver says its port");
-        Self {
-            child,
-            address: format!("http://127.0.0.1:{port}"),
-            profile,
-        }
+        panic!("chromedriver says no port: {said}");
     }
+}
+
+fn port_in(line: &str) -> Option<u16> {
+    let (_, rest) = line.split_once("successfully on port ")?;
+    rest.trim_end_matches('.').parse().ok()
 }
 
 impl Drop for Driver {
