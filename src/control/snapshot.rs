@@ -11,7 +11,8 @@ use crate::id::{CallId, HelpId, SessionId};
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
     pub calls: Vec<CallView>,
-    /// Agents who ring or talk; the others are idle, or not registered.
+    /// Agents who ring or talk, by organisation and extension; the others are idle, or not
+    /// registered.
     pub agents: Vec<AgentView>,
     pub sessions: Vec<SessionView>,
     /// The last that have ended, the latest last.

@@ -8,6 +8,7 @@ pub mod event;
 pub mod feed;
 pub mod hub;
 mod model;
+mod presence;
 pub mod reader;
 
 use std::convert::Infallible;

@@ -105,6 +105,8 @@ impl Db {
                 let pool = SqlitePoolOptions::new()
                     .max_connections(connections)
                     .acquire_timeout(PATIENCE)
+                    // There is no server that could have gone.
+                    .test_before_acquire(false)
                     // SQLite itself rolls back when the disk is full or broken. The ROLLBACK after
                     // it finds no transaction and fails, and the connection takes itself for one
                     // that is inside a transaction for good: it is closed, and another is opened.

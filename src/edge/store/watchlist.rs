@@ -4,8 +4,11 @@
 //! inherits nothing.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use crate::edge::store::db::{all_rows, execute};
+use sqlx::AssertSqlSafe;
+
+use crate::edge::store::db::{Db, all_rows, execute};
 use crate::edge::store::{Store, StoreError};
 
 impl Store {
@@ -65,20 +68,37 @@ impl Store {
         Ok(rows.into_iter().map(|(extension,)| extension).collect())
     }
 
-    /// The supervisors who watch an agent.
+    /// Who watches these agents of an organisation: extension and supervisor, in that order.
     pub async fn watchers(
         &self,
         organisation: &str,
-        extension: &str,
-    ) -> Result<Vec<String>, StoreError> {
-        let rows = all_rows!(
-            self.db(),
-            (String,),
-            "SELECT user_name FROM watchlist WHERE organisation = $1 AND extension = $2 \
-             ORDER BY user_name",
-            organisation,
-            extension
-        )?;
-        Ok(rows.into_iter().map(|(user,)| user).collect())
+        extensions: &BTreeSet<Arc<str>>,
+    ) -> Result<Vec<(String, String)>, StoreError> {
+        if extensions.is_empty() {
+            return Ok(Vec::new());
+        }
+        let places: Vec<String> = (2..)
+            .map(|n| format!("${n}"))
+            .take(extensions.len())
+            .collect();
+        let sql = format!(
+            "SELECT extension, user_name FROM watchlist \
+             WHERE organisation = $1 AND extension IN ({}) ORDER BY extension, user_name",
+            places.join(", ")
+        );
+        // As many texts as there are lengths of the list: none is kept prepared.
+        macro_rules! asked {
+            ($pool:expr) => {{
+                let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(organisation);
+                for extension in extensions {
+                    query = query.bind(&**extension);
+                }
+                query.persistent(false).fetch_all($pool).await?
+            }};
+        }
+        Ok(match self.db() {
+            Db::Sqlite(pool) => asked!(pool),
+            Db::Postgres(pool) => asked!(pool),
+        })
     }
 }

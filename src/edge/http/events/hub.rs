@@ -1,8 +1,10 @@
 //! The one task that makes events of what happens, and hands them to readers and webhooks.
 //!
 //! It waits for nothing but the next thing that happens: who watches an agent is asked of the
-//! database beside it, and no reader and no webhook can hold it up.
+//! database beside it, for all calls that began together at once, and no reader and no webhook can
+//! hold it up.
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,23 +12,26 @@ use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use tracing::warn;
 
-use crate::control::directory::Directory;
 use crate::control::input::Identity;
 use crate::control::output::Notice;
-use crate::control::snapshot::{AgentView, CallView};
+use crate::control::snapshot::CallView;
 use crate::edge::clock;
 use crate::edge::http::calls;
 use crate::edge::http::events::event::Draft;
 use crate::edge::http::events::feed::Feed;
 use crate::edge::http::events::model::Model;
+use crate::edge::http::events::presence::Presences;
 use crate::edge::live::{Live, PeopleView};
-use crate::edge::store::Store;
 use crate::edge::store::contacts::Contacts;
+use crate::edge::store::{Store, StoreError};
 use crate::edge::webhooks::{Letter, Webhooks};
 use crate::id::CallId;
 
-/// Questions of who watches an agent that are asked at once. Beyond it an agent's call goes untold.
-const MAX_QUESTIONS: usize = 256;
+/// Calls of which it is not known yet who watches the agent. Beyond it a call goes untold.
+const MAX_UNASKED: usize = 1024;
+
+/// Calls that one question is about.
+const ASKED_AT_ONCE: usize = 256;
 
 /// How long an event waits for the name of a customer.
 const FOR_A_NAME: Duration = Duration::from_millis(200);
@@ -50,8 +55,9 @@ pub struct Sources {
 pub async fn run(sources: Sources, feed: Feed) {
     let hub = Hub {
         model: Model::default(),
-        questions: JoinSet::new(),
-        shown: None,
+        presences: Presences::default(),
+        unasked: VecDeque::new(),
+        question: JoinSet::new(),
         sources,
         feed,
     };
@@ -62,22 +68,24 @@ struct Hub {
     sources: Sources,
     feed: Feed,
     model: Model,
-    /// Who watches the agents of calls that have just begun.
-    questions: JoinSet<Option<Watched>>,
-    /// What presence was last made of.
-    shown: Option<Shown>,
+    presences: Presences,
+    /// Calls that have just begun: nobody has asked yet who watches their agents.
+    unasked: VecDeque<Begun>,
+    /// The question on its way, and there is one at most.
+    question: JoinSet<Vec<Watched>>,
+}
+
+/// A call that its agent was not on before.
+struct Begun {
+    call: CallId,
+    organisation: Arc<str>,
+    agent: Arc<str>,
 }
 
 struct Watched {
     call: CallId,
     agent: Arc<str>,
-    by: Vec<String>,
-}
-
-struct Shown {
-    agents: Vec<AgentView>,
-    registered: Arc<[Identity]>,
-    directory: Arc<Directory>,
+    by: Vec<Arc<str>>,
 }
 
 impl Hub {
@@ -94,8 +102,8 @@ impl Hub {
                     Err(broadcast::error::RecvError::Lagged(missed)) => self.start_over(missed),
                     Err(broadcast::error::RecvError::Closed) => break,
                 },
-                Some(answer) = self.questions.join_next() => {
-                    if let Ok(Some(watched)) = answer {
+                Some(answer) = self.question.join_next() => {
+                    for watched in answer.unwrap_or_default() {
                         self.tell_watchers(watched);
                     }
                 }
@@ -105,6 +113,9 @@ impl Hub {
                 },
                 Ok(()) = registered.changed() => self.look_at_presence(),
                 Ok(()) = people.changed() => self.look_at_presence(),
+            }
+            if self.sources.notices.is_empty() && self.question.is_empty() {
+                self.ask_who_watches();
             }
         }
         // What call control said last was said before it ended.
@@ -130,7 +141,7 @@ impl Hub {
             .notice(&directory, clock::utc_ms(), notice, contact);
         self.publish(drafts);
         if let Some(call) = for_watchers {
-            self.ask_who_watches(&call);
+            self.ask_later(call);
         }
     }
 
@@ -149,28 +160,41 @@ impl Hub {
         calls::contact(&book, call, country)
     }
 
-    fn ask_who_watches(&mut self, call: &CallView) {
-        let (Some(organisation), Some(agent)) = (call.organisation.clone(), call.agent.clone())
-        else {
+    fn ask_later(&mut self, call: CallView) {
+        let (Some(organisation), Some(agent)) = (call.organisation, call.agent) else {
             return;
         };
-        if self.questions.len() >= MAX_QUESTIONS {
+        if self.unasked.len() >= MAX_UNASKED {
             warn!(call = %call.id, "too many calls begin at once: nobody is told of this one");
             return;
         }
-        let (store, call) = (self.sources.store.clone(), call.id);
-        self.questions.spawn(async move {
-            let asking = store.watchers(&organisation, &agent);
-            match tokio::time::timeout(PATIENCE, asking).await {
-                Ok(Ok(by)) if by.is_empty() => None,
-                Ok(Ok(by)) => Some(Watched { call, agent, by }),
+        self.unasked.push_back(Begun {
+            call: call.id,
+            organisation,
+            agent,
+        });
+    }
+
+    fn ask_who_watches(&mut self) {
+        let asked = self.unasked.len().min(ASKED_AT_ONCE);
+        let begun: Vec<Begun> = self.unasked.drain(..asked).collect();
+        if begun.is_empty() {
+            return;
+        }
+        let store = self.sources.store.clone();
+        self.question.spawn(async move {
+            match tokio::time::timeout(PATIENCE, watched(&store, begun)).await {
+                Ok(Ok(watched)) => watched,
                 Ok(Err(error)) => {
-                    warn!(%call, %error, "it is not known who watches the agent");
-                    None
+                    warn!(calls = asked, %error, "it is not known who watches the agents");
+                    Vec::new()
                 }
                 Err(_) => {
-                    warn!(%call, "the database does not tell who watches the agent");
-                    None
+                    warn!(
+                        calls = asked,
+                        "the database does not tell who watches the agents"
+                    );
+                    Vec::new()
                 }
             }
         });
@@ -178,7 +202,6 @@ impl Hub {
 
     fn tell_watchers(&mut self, watched: Watched) {
         let Watched { call, agent, by } = watched;
-        let by = by.into_iter().map(Arc::from).collect();
         let directory = self.sources.people.directory();
         let draft = self
             .model
@@ -186,28 +209,13 @@ impl Hub {
         self.publish(draft.into_iter().collect());
     }
 
-    /// Looks whether anybody's presence has changed, where it can have.
     fn look_at_presence(&mut self) {
-        let snapshot = self.sources.live.snapshot();
-        let registered = self.sources.registered.borrow().clone();
-        let directory = self.sources.people.directory();
-        let same = self.shown.as_ref().is_some_and(|shown| {
-            shown.agents == snapshot.agents
-                && Arc::ptr_eq(&shown.registered, &registered)
-                && Arc::ptr_eq(&shown.directory, &directory)
-        });
-        if same {
-            return;
-        }
-        let now = clock::utc_ms();
-        let drafts = self
-            .model
-            .presence(&directory, now, &snapshot.agents, &registered);
-        self.shown = Some(Shown {
-            agents: snapshot.agents.clone(),
-            registered,
-            directory,
-        });
+        let drafts = self.presences.look(
+            &self.sources.people.directory(),
+            clock::utc_ms(),
+            &self.sources.live.snapshot().agents,
+            &self.sources.registered.borrow(),
+        );
         self.publish(drafts);
     }
 
@@ -230,4 +238,29 @@ impl Hub {
             });
         }
     }
+}
+
+/// The calls whose agents somebody watches.
+async fn watched(store: &Store, begun: Vec<Begun>) -> Result<Vec<Watched>, StoreError> {
+    let mut by_organisation: BTreeMap<Arc<str>, Vec<Begun>> = BTreeMap::new();
+    for call in begun {
+        let organisation = call.organisation.clone();
+        by_organisation.entry(organisation).or_default().push(call);
+    }
+    let mut watched = Vec::new();
+    for (organisation, begun) in by_organisation {
+        let agents: BTreeSet<Arc<str>> = begun.iter().map(|call| call.agent.clone()).collect();
+        let mut watchers: BTreeMap<String, Vec<Arc<str>>> = BTreeMap::new();
+        for (agent, user) in store.watchers(&organisation, &agents).await? {
+            watchers.entry(agent).or_default().push(user.into());
+        }
+        watched.extend(begun.into_iter().filter_map(|call| {
+            Some(Watched {
+                call: call.call,
+                by: watchers.get(&*call.agent)?.clone(),
+                agent: call.agent,
+            })
+        }));
+    }
+    Ok(watched)
 }

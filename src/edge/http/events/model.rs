@@ -3,21 +3,15 @@
 //! Notices come at the moment of a change, with what was true then; snapshots come later and not
 //! for every change. So that an event is never missing and can always be described, the feed has a
 //! picture of its own, which only notices change: what has ended is described as it was last known.
-//! Presence alone is taken from snapshots: it is a state, of which the latest counts.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
-use crate::control::directory::{self, Directory};
-use crate::control::input::Identity;
+use crate::control::directory::Directory;
 use crate::control::output::Notice;
 use crate::control::record::HelpState;
-use crate::control::snapshot::{
-    self, AgentView, CallView, HelpView, SessionState, SessionView, Snapshot,
-};
-use crate::edge::http::agents::{self, Presence};
-use crate::edge::http::events::event::{AgentPresence, Concern, Data, Draft, Name, OnCall};
+use crate::control::snapshot::{CallView, HelpView, SessionState, SessionView, Snapshot};
+use crate::edge::http::events::event::{Concern, Data, Draft, Name, OnCall};
 use crate::edge::http::{calls, help_requests, scope, sessions};
 use crate::id::{CallId, SessionId};
 
@@ -26,23 +20,12 @@ pub struct Model {
     /// Calls whose parties were connected. As many as there are in call control.
     calls: BTreeMap<CallId, Known>,
     sessions: BTreeMap<SessionId, SessionView>,
-    /// Every agent of the directory.
-    presence: BTreeMap<AgentKey, State>,
 }
-
-type AgentKey = (Arc<str>, Arc<str>);
 
 #[derive(Clone, Debug)]
 struct Known {
     view: CallView,
     contact: Option<String>,
-}
-
-/// What an agent is doing, and since when.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct State {
-    presence: Presence,
-    since: Option<Instant>,
 }
 
 impl Model {
@@ -114,48 +97,6 @@ impl Model {
                 call,
             }),
         })
-    }
-
-    /// Agents whose presence is not what it was. The first look tells nothing.
-    pub fn presence(
-        &mut self,
-        directory: &Directory,
-        at_ms: i64,
-        engaged: &[AgentView],
-        registered: &[Identity],
-    ) -> Vec<Draft> {
-        let first = self.presence.is_empty();
-        let engaged: BTreeMap<(&str, &str), snapshot::Presence> = engaged
-            .iter()
-            .map(|agent| ((&*agent.organisation, &*agent.extension), agent.presence))
-            .collect();
-        let mut registered: Vec<(&str, &str)> = registered
-            .iter()
-            .filter_map(|identity| match identity {
-                Identity::Agent {
-                    organisation,
-                    extension,
-                } => Some((&**organisation, &**extension)),
-                Identity::Supervisor { .. } => None,
-            })
-            .collect();
-        registered.sort_unstable();
-
-        let mut now = BTreeMap::new();
-        let mut drafts = Vec::new();
-        for (key, agent) in &directory.agents {
-            let name = (&*key.0, &*key.1);
-            let is_registered = registered.binary_search(&name).is_ok();
-            let (presence, since) =
-                agents::presence(agent, engaged.get(&name).copied(), is_registered);
-            let state = State { presence, since };
-            if !first && self.presence.get(key) != Some(&state) {
-                drafts.push(presence_draft(at_ms, agent, state));
-            }
-            now.insert(key.clone(), state);
-        }
-        self.presence = now;
-        drafts
     }
 
     /// Notices were missed: what there is now is taken for known.
@@ -306,21 +247,6 @@ impl Model {
 struct Picture<'a> {
     directory: &'a Directory,
     at_ms: i64,
-}
-
-fn presence_draft(at_ms: i64, agent: &directory::Agent, state: State) -> Draft {
-    Draft {
-        name: Name::AgentPresence,
-        organisation: agent.organisation.clone(),
-        at_ms,
-        concern: Concern::Agent(agent.extension.clone()),
-        data: Data::Agent(AgentPresence {
-            extension: agent.extension.to_string(),
-            name: agent.name.to_string(),
-            presence: state.presence,
-            since: state.since.map(agents::since),
-        }),
-    }
 }
 
 #[cfg(test)]

@@ -208,46 +208,6 @@ fn a_request_for_help_is_told_by_its_state() {
     assert!(row.help_wanted);
 }
 
-#[test]
-fn presence_is_told_when_it_changes_and_not_at_the_first_look() {
-    let mut model = Model::default();
-    let directory = directory();
-    let now = clock::now();
-    let engaged = [AgentView {
-        organisation: "acme".into(),
-        extension: "204".into(),
-        presence: snapshot::Presence::OnCall { since: now },
-    }];
-    let registered = [Identity::Agent {
-        organisation: "acme".into(),
-        extension: "301".into(),
-    }];
-    let told = |drafts: Vec<Draft>| -> Vec<(String, Presence)> {
-        let agents = drafts.into_iter().map(|draft| match draft.data {
-            Data::Agent(agent) => (agent.extension, agent.presence),
-            other => panic!("{other:?}"),
-        });
-        agents.collect()
-    };
-
-    assert!(told(model.presence(&directory, 0, &[], &[])).is_empty());
-    assert_eq!(
-        told(model.presence(&directory, 0, &engaged, &registered)),
-        [
-            ("204".into(), Presence::OnCall),
-            ("301".into(), Presence::Idle)
-        ]
-    );
-    assert!(told(model.presence(&directory, 0, &engaged, &registered)).is_empty());
-    assert_eq!(
-        told(model.presence(&directory, 0, &[], &[])),
-        [
-            ("204".into(), Presence::Unregistered),
-            ("301".into(), Presence::Unregistered)
-        ]
-    );
-}
-
 fn take(model: &mut Model, notice: Notice) -> Vec<Draft> {
     model.notice(&directory(), 0, notice, Some("Customer".into()))
 }
