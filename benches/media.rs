@@ -49,7 +49,6 @@ use sottovoce::edge::config::Io;
 use sottovoce::edge::rtp::engine::{self, EngineKind};
 
 use crate::measuring::Bench;
-use crate::phone::FAULTS;
 use crate::rows::Row;
 use crate::wanted::{Run, Verdict};
 
@@ -317,8 +316,8 @@ fn measure(
     );
     println!("role changes: {roles}");
     println!("towards the parties, from the first call to the last: {broken} packets out of line");
-    for (when, faults) in &bench.faults {
-        println!("  {when}: {}", named(faults));
+    for (when, broke) in &bench.broke {
+        println!("  {when}: {broke}");
     }
     let run = Run {
         kind,
@@ -344,19 +343,10 @@ fn measure(
         "role_changes": roles,
         "not_carried": shortfalls,
         "out_of_line": broken,
-        "out_of_line_when": bench.faults.iter().map(|(when, faults)| json!({"when": when, "what": named(faults)})).collect::<Vec<_>>(),
+        "out_of_line_when": bench.broke.iter().map(|(when, broke)| json!({"when": when, "what": broke.to_string()})).collect::<Vec<_>>(),
         "lossless": run.is_lossless(),
         "coached_legs_times_forwarded": times_forwarded.collect::<Vec<_>>(),
         "wanted": verdicts.iter().map(Verdict::to_json).collect::<Vec<_>>(),
     });
     Ok((value, verdicts))
-}
-
-fn named(faults: &[u64; 4]) -> String {
-    let named = faults.iter().zip(FAULTS);
-    let named = named.filter(|(count, _)| **count > 0);
-    let named: Vec<String> = named
-        .map(|(count, what)| format!("{count} {what}"))
-        .collect();
-    named.join(", ")
 }

@@ -2,6 +2,7 @@
 //! every ear heard of it.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -12,7 +13,7 @@ use crate::exchange::Exchange;
 use crate::fleet::{AGENT, CUSTOMER};
 use crate::machine;
 use crate::meter;
-use crate::phone::Expected;
+use crate::phone::{Expected, FAULTS};
 use crate::rows::{Mixed, Quantiles, Row};
 
 /// After the last call is up, before the measuring begins.
@@ -38,7 +39,28 @@ pub struct Bench<'a> {
     begun: usize,
     faults_before: [u64; 4],
     /// What broke, by what went on meanwhile.
-    pub faults: BTreeMap<&'static str, [u64; 4]>,
+    pub broke: BTreeMap<&'static str, Broke>,
+}
+
+/// Packets towards the parties that did not follow on the one before.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Broke {
+    /// By [`FAULTS`].
+    pub faults: [u64; 4],
+    /// The longest that the phones came late meanwhile, in milliseconds. What they say then comes all
+    /// at once, and a socket of the service holds 800 ms of it.
+    pub phones_late_ms: u64,
+}
+
+impl fmt::Display for Broke {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (count, what) in self.faults.iter().zip(FAULTS) {
+            if *count > 0 {
+                write!(f, "{count} {what}, ")?;
+            }
+        }
+        write!(f, "the phones up to {} ms late", self.phones_late_ms)
+    }
 }
 
 impl<'a> Bench<'a> {
@@ -54,7 +76,7 @@ impl<'a> Bench<'a> {
             service,
             begun: 0,
             faults_before: [0; 4],
-            faults: BTreeMap::new(),
+            broke: BTreeMap::new(),
         })
     }
 
@@ -242,10 +264,18 @@ impl<'a> Bench<'a> {
     /// What has broken since the last note broke while this went on.
     pub fn note(&mut self, when: &'static str) {
         let faults = self.broken_by();
-        for ((kind, now), before) in (0..).zip(faults).zip(self.faults_before) {
-            if now > before {
-                self.faults.entry(when).or_default()[kind] += now - before;
+        let late = std::mem::take(&mut self.exchange.fleet.latest_ms);
+        if faults
+            .iter()
+            .zip(self.faults_before)
+            .any(|(now, before)| *now > before)
+        {
+            let broke = self.broke.entry(when).or_default();
+            for ((all, now), before) in broke.faults.iter_mut().zip(faults).zip(self.faults_before)
+            {
+                *all += now.saturating_sub(before);
             }
+            broke.phones_late_ms = broke.phones_late_ms.max(late);
         }
         self.faults_before = faults;
     }

@@ -35,6 +35,7 @@ mod transport;
 mod trunk;
 mod udp;
 mod uri;
+mod waiting;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};

@@ -63,6 +63,8 @@ struct Window {
     began: Instant,
     used_before: Used,
     received: u64,
+    /// What the control plane asked for.
+    instructed: u64,
     /// RTP that the kernel did not take.
     unsent: u64,
 }
@@ -70,7 +72,7 @@ struct Window {
 /// How a thread waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pace {
-    /// Each packet wakes it.
+    /// Each packet and each instruction wakes it.
     Woken,
     /// It sleeps for this long.
     Ticks(Duration),
@@ -82,13 +84,14 @@ impl Pace {
     /// before its own: on a thread that is nearly full that is to stay within 5 ms.
     const LONG: Self = Self::Ticks(Duration::from_millis(3));
 
-    /// A tick of 2 ms is 500 waits a second; below that many packets it costs more than it saves.
-    /// The way back is at another mark than the way there, so that a steady load has a steady pace.
-    fn next(self, packets_per_s: f64, busy: f64) -> Self {
+    /// A tick of 2 ms is 500 waits a second; below that many packets and instructions it costs more
+    /// than it saves. The way back is at another mark than the way there, so that a steady load has a
+    /// steady pace.
+    fn next(self, taken_per_s: f64, busy: f64) -> Self {
         match self {
-            Self::Woken if packets_per_s > 1_000.0 => Self::SHORT,
+            Self::Woken if taken_per_s > 1_000.0 => Self::SHORT,
             Self::Woken => Self::Woken,
-            Self::SHORT if packets_per_s < 500.0 => Self::Woken,
+            Self::SHORT if taken_per_s < 500.0 => Self::Woken,
             Self::SHORT if busy > 0.60 => Self::LONG,
             Self::LONG if busy < 0.45 => Self::SHORT,
             ticks @ Self::Ticks(_) => ticks,
@@ -177,7 +180,7 @@ impl<Io: MediaIo> Worker<Io> {
                 let now = clock::now();
                 *tick = now;
                 let retry = (!self.held.is_empty()).then(|| now + RETRY);
-                let looks = self.window.received > 0 || !self.peers.are_none();
+                let looks = self.window.taken() > 0 || !self.peers.are_none();
                 let look = looks.then(|| self.window.began + WINDOW);
                 let timeout = self.shard.poll_timeout();
                 let due = [timeout, retry, look].into_iter().flatten().min();
@@ -273,6 +276,7 @@ impl<Io: MediaIo> Worker<Io> {
     /// Returns whether the thread is to end.
     fn follow_instructions(&mut self, now: Instant) -> bool {
         while let Ok(instruction) = self.instructions.pop() {
+            self.window.instructed += 1;
             match instruction {
                 Instruction::Open {
                     leg,
@@ -394,8 +398,8 @@ impl<Io: MediaIo> Worker<Io> {
         let moved = (stats.rtp_in + stats.rtp_out) as f64 / lasted.as_secs_f64();
         self.shard.note_load(busy, moved as f32);
         self.busy.set(self.shard.busy());
-        let received = window.received as f64 / lasted.as_secs_f64();
-        let pace = self.pace.next(received, busy.into());
+        let taken = window.taken() as f64 / lasted.as_secs_f64();
+        let pace = self.pace.next(taken, busy.into());
         if pace != self.pace {
             debug!(shard = %self.id, ?pace, busy, "media thread changes its pace");
             self.pace = pace;
@@ -421,8 +425,13 @@ impl Window {
             began: now,
             used_before,
             received: 0,
+            instructed: 0,
             unsent: 0,
         }
+    }
+
+    fn taken(&self) -> u64 {
+        self.received + self.instructed
     }
 }
 

@@ -2,34 +2,35 @@
 //! are keep their time.
 //!
 //! A socket that is found empty now and then is kept up with, however much comes. Once a backlog
-//! has stood for a while, each new call makes every other wait longer, until phones repeat
-//! themselves and make it worse. Refusing costs a hundredth of a call, so the backlog is soon gone,
-//! and new calls are taken again.
+//! has stood for a while and is deep, each new call makes every other wait longer, until phones
+//! repeat themselves and make it worse. Refusing costs a hundredth of a call, so the backlog is soon
+//! gone, and new calls are taken again. What piled up while the process did not run for a moment
+//! stands for a while too, but is not deep, and refuses nobody.
 
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// A backlog that has stood for so long, and through so many datagrams, is too much. The number
-/// keeps a process that was merely left waiting for its core from refusing anybody.
+use crate::edge::sip::waiting::Waiting;
+
+/// A backlog that has stood for so long may be too much.
 const TOO_LONG: Duration = Duration::from_millis(100);
-const TOO_MANY: u32 = 256;
+
+/// Then it is where more waits than this: a message is charged 1280 or 2304 bytes, and some of those
+/// just read are still charged, so it is 230 to 800 messages, 25 to 90 ms of work for a core that
+/// takes 1000 calls a second. Or half of the room, where the system gives less.
+const DEEP: u32 = 1 << 20;
 
 /// INVITEs that are remembered, so that one that comes again is not taken for a new call.
 const REMEMBERED: usize = 8_192;
 
 #[derive(Debug)]
 pub struct Pressure {
-    backlog: Option<Backlog>,
+    /// When the socket was first found with something, since it was last found empty.
+    backlog: Option<Instant>,
     hasher: RandomState,
     /// Of each INVITE that went on; a later one may take its place.
     invites: Vec<u64>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Backlog {
-    since: Instant,
-    datagrams: u32,
 }
 
 impl Default for Pressure {
@@ -50,18 +51,15 @@ impl Pressure {
 
     /// A datagram was read.
     pub fn handle_datagram(&mut self, now: Instant) {
-        let backlog = self.backlog.get_or_insert(Backlog {
-            since: now,
-            datagrams: 0,
-        });
-        backlog.datagrams = backlog.datagrams.saturating_add(1);
+        self.backlog.get_or_insert(now);
     }
 
-    /// Whether new calls are to be refused.
-    pub fn is_too_high(&self, now: Instant) -> bool {
-        self.backlog.is_some_and(|backlog| {
-            backlog.datagrams >= TOO_MANY && now.duration_since(backlog.since) >= TOO_LONG
-        })
+    /// Whether new calls are to be refused. `waiting` is asked for only where it matters; a socket
+    /// that does not tell counts as full.
+    pub fn is_too_high(&self, now: Instant, waiting: impl FnOnce() -> Option<Waiting>) -> bool {
+        let has_stood = |since| now.duration_since(since) >= TOO_LONG;
+        self.backlog.is_some_and(has_stood)
+            && waiting().is_none_or(|it| it.bytes > DEEP.min(it.room / 2))
     }
 
     /// Whether these bytes came before, and went on. What is repeated is repeated unchanged
@@ -86,21 +84,29 @@ fn place(hash: u64) -> usize {
 mod tests {
     use super::*;
 
+    const ROOM: u32 = 8 << 20;
+
+    fn waiting(bytes: u32) -> impl Fn() -> Option<Waiting> {
+        move || Some(Waiting { bytes, room: ROOM })
+    }
+
     #[test]
-    fn a_backlog_that_stands_is_too_much_until_it_is_gone() {
+    fn a_deep_backlog_that_stands_is_too_much_until_it_is_gone() {
         let mut pressure = Pressure::default();
         let start = Instant::now();
         let ms = Duration::from_millis;
+        let deep = waiting(DEEP + 1);
 
         for n in 0..500 {
             pressure.handle_datagram(start + ms(n) / 10);
         }
-        assert!(!pressure.is_too_high(start + ms(99)));
-        assert!(pressure.is_too_high(start + ms(100)));
+        assert!(!pressure.is_too_high(start + ms(99), &deep));
+        assert!(pressure.is_too_high(start + ms(100), &deep));
+        assert!(!pressure.is_too_high(start + ms(100), waiting(DEEP)));
         pressure.handle_empty();
         pressure.handle_datagram(start + ms(101));
 
-        assert!(!pressure.is_too_high(start + ms(101)));
+        assert!(!pressure.is_too_high(start + ms(101), &deep));
     }
 
     #[test]
@@ -111,7 +117,7 @@ mod tests {
         for n in 0..10_000 {
             let now = start + Duration::from_millis(n);
             pressure.handle_datagram(now);
-            assert!(!pressure.is_too_high(now));
+            assert!(!pressure.is_too_high(now, waiting(ROOM)));
             if n % 40 == 39 {
                 pressure.handle_empty();
             }
@@ -119,16 +125,24 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_waited_for_its_core_refuses_nobody() {
+    fn where_the_system_gives_little_room_half_of_it_is_deep_and_silence_is_full() {
         let mut pressure = Pressure::default();
         let start = Instant::now();
+        let later = start + TOO_LONG;
+        let little = |bytes| {
+            move || {
+                Some(Waiting {
+                    bytes,
+                    room: 425_984,
+                })
+            }
+        };
 
         pressure.handle_datagram(start);
-        for _ in 0..200 {
-            pressure.handle_datagram(start + Duration::from_secs(1));
-        }
 
-        assert!(!pressure.is_too_high(start + Duration::from_secs(1)));
+        assert!(!pressure.is_too_high(later, little(212_992)));
+        assert!(pressure.is_too_high(later, little(212_993)));
+        assert!(pressure.is_too_high(later, || None));
     }
 
     #[test]

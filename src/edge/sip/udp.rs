@@ -2,6 +2,7 @@
 
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::net::SocketAddr;
+use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use std::time::Instant;
 use crate::edge::clock;
 use crate::edge::sip::guard::{Framing, Guard, Verdict};
 use crate::edge::sip::pressure::Pressure;
+use crate::edge::sip::waiting::Waiting;
 
 /// The largest datagram there is.
 const MAX_DATAGRAM: usize = 65_535;
@@ -169,13 +171,19 @@ impl Reader {
     }
 
     /// Whether this is a new call, and there are too many already.
-    fn is_too_much(&mut self, length: usize, source: SocketAddr) -> bool {
+    fn is_too_much(
+        &mut self,
+        socket: &tokio::net::UdpSocket,
+        length: usize,
+        source: SocketAddr,
+    ) -> bool {
         let message = &self.buffer[..length];
         if !message.starts_with(b"INVITE ") {
             return false;
         }
         let now = clock::now();
-        if self.pressure.is_too_high(now) {
+        let waiting = || Waiting::at(socket.as_fd());
+        if self.pressure.is_too_high(now, waiting) {
             if self
                 .warned
                 .is_none_or(|at| now.duration_since(at) > WARN_EVERY)
@@ -235,7 +243,7 @@ impl UdpSocket for GuardedUdp {
                     return Err(error.into());
                 }
             };
-            if reader.is_too_much(length, source)
+            if reader.is_too_much(&self.socket, length, source)
                 && let Some(answer) = self
                     .gate
                     .guard
