@@ -61,6 +61,7 @@ on_both_databases! {
     cases::a_locked_database_is_told_and_recovered_from,
     cases::a_fact_that_cannot_be_stored_does_not_keep_back_the_others,
     watchlist::agents_are_watched_until_they_are_taken_off,
+    watchlist::who_watches_is_told_of_many_agents_at_once,
     watchlist::whoever_gets_a_name_later_inherits_no_watch_list,
     watchlist::a_change_of_people_leaves_their_watch_lists,
     people::one_person_is_changed_and_the_audit_tells_it,

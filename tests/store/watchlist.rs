@@ -1,5 +1,8 @@
 //! Watch lists.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use crate::cases::apply;
 use crate::databases::Database;
 
@@ -47,6 +50,34 @@ pub async fn agents_are_watched_until_they_are_taken_off(database: Database) {
     assert_eq!(Vec::from_iter(of_mia), ["204"]);
     let of_leo = store.watchlist("acme", "leo").await.unwrap();
     assert_eq!(Vec::from_iter(of_leo), ["205"]);
+}
+
+pub async fn who_watches_is_told_of_many_agents_at_once(database: Database) {
+    let store = database.store().await;
+    apply(&store, PEOPLE).await;
+    for (organisation, user, extension) in [
+        ("acme", "mia", "204"),
+        ("acme", "leo", "205"),
+        ("acme", "leo", "204"),
+        ("beta", "mia", "205"),
+    ] {
+        store.watch(organisation, user, extension).await.unwrap();
+    }
+    let told = |pairs: Vec<(String, String)>| -> Vec<String> {
+        let told = pairs
+            .into_iter()
+            .map(|(agent, user)| format!("{agent} {user}"));
+        told.collect()
+    };
+    let many: BTreeSet<Arc<str>> = (0..256).map(|n| Arc::from(format!("{n}"))).collect();
+    let one = BTreeSet::from(["205".into()]);
+
+    let of_many = store.watchers("acme", &many).await.unwrap();
+    assert_eq!(told(of_many), ["204 leo", "204 mia", "205 leo"]);
+    let of_one = store.watchers("acme", &one).await.unwrap();
+    assert_eq!(told(of_one), ["205 leo"]);
+    let of_none = store.watchers("acme", &BTreeSet::new()).await.unwrap();
+    assert_eq!(told(of_none), [""; 0]);
 }
 
 pub async fn whoever_gets_a_name_later_inherits_no_watch_list(database: Database) {

@@ -178,6 +178,7 @@ impl Leg {
             respond: transaction.tu_sender.clone(),
             decided: false,
         };
+        let transaction = Box::new(transaction);
         tokio::spawn(run_server(transaction, id, self.mailbox.clone()));
         invite
     }
@@ -254,7 +255,8 @@ impl Drop for ServerInvite {
     }
 }
 
-async fn run_server(mut transaction: Transaction, id: TransactionId, mailbox: Mailbox) {
+/// Boxed, for a task holds what it was begun with beside what it works with, 64·T1 long.
+async fn run_server(mut transaction: Box<Transaction>, id: TransactionId, mailbox: Mailbox) {
     while let Some(message) = transaction.receive().await {
         let SipMessage::Request(request) = message else {
             continue;
