@@ -27,7 +27,9 @@ type Lanes = [f32; 16];
 /// Blocks that make up the window of the bank: 20 ms.
 const WINDOW_BLOCKS: usize = 4;
 
+// A vector that crosses a line of the cache costs two.
 #[derive(Debug)]
+#[repr(align(64))]
 pub struct Tables {
     /// What each of eight inputs and six memories adds to eight outputs and to the next memories.
     highpass: [Lanes; STEP + ORDER],
@@ -53,6 +55,7 @@ pub static TABLES: LazyLock<Tables> = LazyLock::new(|| Tables {
 
 /// High-pass and correlators of one signal.
 #[derive(Clone, Debug, Default)]
+#[repr(align(64))]
 pub struct Bank {
     memory: [f32; STEP],
     /// Correlations of the last blocks, a ring; the newest is at `newest`.

@@ -124,7 +124,7 @@ pub struct Hopeless {
 ///
 /// A fit that leaves more than `most` is not finished.
 pub fn fit(
-    moments: &PairMoments,
+    moments: &mut PairMoments,
     window: Window,
     offsets: [f64; 2],
     energy: f64,
@@ -180,15 +180,15 @@ const APART_AT_LEAST: f64 = 1.15;
 /// Correlations of a window with cos row, sin row, cos column, sin column, and with the same times
 /// time, which is counted in halves of the window.
 fn correlations(
-    moments: &PairMoments,
+    moments: &mut PairMoments,
     window: &Window,
     offsets: [f64; 2],
     angular: [f64; 2],
     half: f64,
 ) -> [f64; 8] {
     let mut right = [0.0; 8];
-    for tone in 0..2 {
-        let sums = moments.sums(window, tone, angular[tone], offsets[tone]);
+    let sums = moments.sums(window, angular, offsets);
+    for (tone, sums) in sums.iter().enumerate() {
         right[2 * tone] = sums.level.re;
         right[2 * tone + 1] = -sums.level.im;
         right[4 + 2 * tone] = sums.change.re / half;
@@ -250,14 +250,14 @@ fn moving(
 
 /// Amplitudes of both tones, and the energy that they explain.
 fn steady(
-    moments: &PairMoments,
+    moments: &mut PairMoments,
     window: &Window,
     offsets: [f64; 2],
     angular: [f64; 2],
 ) -> Option<([Complex; 2], f64)> {
     let mut right = [0.0; 4];
-    for tone in 0..2 {
-        let sums = moments.sums(window, tone, angular[tone], offsets[tone]);
+    let sums = moments.sums(window, angular, offsets);
+    for (tone, sums) in sums.iter().enumerate() {
         right[2 * tone] = sums.level.re;
         right[2 * tone + 1] = -sums.level.im;
     }

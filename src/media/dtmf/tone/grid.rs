@@ -31,9 +31,20 @@ pub const TONES_HZ: [f64; 8] = {
 };
 
 /// Radians per sample.
-pub fn angular(hz: f64) -> f64 {
+pub const fn angular(hz: f64) -> f64 {
     TAU * hz / RATE_HZ as f64
 }
+
+/// The same of [`TONES_HZ`].
+const TONES_ANGULAR: [f64; 8] = {
+    let mut tones = TONES_HZ;
+    let mut n = 0;
+    while n < tones.len() {
+        tones[n] = angular(tones[n]);
+        n += 1;
+    }
+    tones
+};
 
 /// One key as the two tones it is made of, by their places in [`TONES_HZ`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +66,7 @@ impl Pair {
 
     /// The nominal frequencies in radians per sample, row first.
     pub fn angular(self) -> [f64; 2] {
-        self.tones().map(|tone| angular(TONES_HZ[tone]))
+        [TONES_ANGULAR[self.row], TONES_ANGULAR[self.column]]
     }
 }
 

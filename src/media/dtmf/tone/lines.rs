@@ -3,7 +3,7 @@
 
 use crate::media::dtmf::tone::complex::Complex;
 use crate::media::dtmf::tone::fit::Fit;
-use crate::media::dtmf::tone::grid::{BLOCK, PIECE, Pair, decibels};
+use crate::media::dtmf::tone::grid::{BLOCK, PIECE, Pair};
 use crate::media::dtmf::tone::moments::{
     HAMMING, HAMMING_PIECES, HAMMING_SQUARES, HAMMING_SUM, HOP_TURNS, PairMoments, REACH, hamming,
 };
@@ -18,7 +18,8 @@ const FARTHEST: usize = 30;
 /// The gate: the weakest amplitude of a tone, the share of the energy, twist and frequency.
 const LEAST_AMPLITUDE: f64 = 40.0;
 const LEAST_SHARE: f64 = 0.40;
-const TWIST_DB: std::ops::RangeInclusive<f64> = -12.0..=8.0;
+/// From −12 to 8 dB, as a ratio.
+const TWIST: std::ops::RangeInclusive<f64> = 0.063_095_734_448..=6.309_573_444_8;
 const LARGEST_ERROR: f64 = 0.04;
 
 /// No fit begins farther than this from the nominal frequency.
@@ -36,6 +37,8 @@ pub struct Lines {
     /// The turns over the newest hops together, and over how many.
     turned: [Complex; 2],
     hops: usize,
+    /// How far off the frequencies are by that.
+    off: [f64; 2],
 }
 
 /// Values are kept while they can be asked for; each block has the place of its number.
@@ -59,6 +62,7 @@ impl Lines {
             known: 0,
             turned: [Complex::default(); 2],
             hops: 0,
+            off: [0.0; 2],
         }
     }
 
@@ -67,6 +71,7 @@ impl Lines {
         let fresh = block.saturating_sub(self.newest);
         if pair != self.pair || fresh > 0 {
             (self.turned, self.hops) = ([Complex::default(); 2], 0);
+            self.off = [0.0; 2];
         }
         if pair != self.pair || fresh >= RING as u64 {
             self.known = 0;
@@ -81,7 +86,7 @@ impl Lines {
     fn at(&mut self, moments: &PairMoments, hop: usize) -> [Complex; 2] {
         let place = (self.newest as usize).wrapping_sub(hop) % RING;
         if self.known >> place & 1 == 0 {
-            self.values[place] = [hamming(moments, hop, 0), hamming(moments, hop, 1)];
+            self.values[place] = hamming(moments, hop);
             self.known |= 1 << place;
         }
         self.values[place]
@@ -94,11 +99,11 @@ impl Lines {
         let scale = 2.0 / HAMMING_SUM;
         let amplitudes = newest.map(|value| value.power() * scale * scale);
         let together = (amplitudes[0] + amplitudes[1]) / 2.0 * HAMMING_SQUARES;
-        let twist = decibels(amplitudes[1] / amplitudes[0].max(1e-9));
+        let twist = amplitudes[1] / amplitudes[0].max(1e-9);
         let loud = amplitudes
             .iter()
             .all(|power| *power >= LEAST_AMPLITUDE * LEAST_AMPLITUDE);
-        if !loud || together < LEAST_SHARE * energy || !TWIST_DB.contains(&twist) {
+        if !loud || together < LEAST_SHARE * energy || !TWIST.contains(&twist) {
             return false;
         }
         let nominal = moments.pair().angular();
@@ -122,6 +127,9 @@ impl Lines {
 
     /// The mean turn over the newest hops.
     fn advance(&mut self, moments: &PairMoments, hops: usize) -> [f64; 2] {
+        if hops == self.hops {
+            return self.off;
+        }
         if hops < self.hops {
             (self.turned, self.hops) = ([Complex::default(); 2], 0);
         }
@@ -132,10 +140,12 @@ impl Lines {
             }
         }
         self.hops = hops;
+        const PER_SAMPLE: f64 = 1.0 / BLOCK as f64;
         let sums = self.turned;
         let tones = self.pair.tones();
-        let off = |tone: usize| (sums[tone] * HOP_TURNS[tones[tone]]).phase() / BLOCK as f64;
-        [off(0), off(1)]
+        let off = |tone: usize| (sums[tone] * HOP_TURNS[tones[tone]]).phase() * PER_SAMPLE;
+        self.off = [off(0), off(1)];
+        self.off
     }
 
     /// Walks back from the start of a window to where the tones began.

@@ -14,6 +14,7 @@ use std::sync::LazyLock;
 use crate::media::dtmf::tone::complex::Complex;
 use crate::media::dtmf::tone::fit::Window;
 use crate::media::dtmf::tone::grid::{BLOCK, PIECE, Pair, TONES_HZ, angular};
+use crate::media::dtmf::tone::sound::LONGEST;
 
 /// Pieces that can be looked back: 240 ms.
 pub const REACH: usize = 96;
@@ -27,8 +28,10 @@ const UNIT: f64 = 10.0;
 /// The centre of the newest piece, in samples from the present.
 const CENTRE: f64 = -(PIECE as f64 + 1.0) / 2.0;
 
-/// Four moments, each a cosine and a sine part.
-type Moments = [f32; 8];
+/// Four moments, each a cosine and a sine part. A vector that crosses a line of the cache costs two.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(32))]
+struct Moments([f32; 8]);
 
 /// The factors of each sample of a piece, for each tone.
 static FACTORS: LazyLock<[[Moments; PIECE]; 8]> = LazyLock::new(|| {
@@ -36,11 +39,11 @@ static FACTORS: LazyLock<[[Moments; PIECE]; 8]> = LazyLock::new(|| {
         std::array::from_fn(|n| {
             let m = n as f64 - (PIECE as f64 - 1.0) / 2.0;
             let wave = Complex::turn(-angular(hz) * m);
-            std::array::from_fn(|lane| {
+            Moments(std::array::from_fn(|lane| {
                 let moment = (m / UNIT).powi(lane as i32 / 2);
                 let part = if lane % 2 == 0 { wave.re } else { wave.im };
                 (moment * part) as f32
-            })
+            }))
         })
     })
 });
@@ -58,15 +61,21 @@ pub struct PairMoments {
     /// The pieces worked out, by their number since the beginning.
     from: u64,
     to: u64,
+    turns: Turns,
 }
 
 impl PairMoments {
     pub fn new() -> Self {
         Self {
             pair: Pair { row: 0, column: 4 },
-            pieces: Box::new([[[0.0; 8]; 2]; RING]),
+            pieces: Box::new([[Moments([0.0; 8]); 2]; RING]),
             from: 0,
             to: 0,
+            turns: Turns {
+                pieces: 0,
+                angular: [0.0; 2],
+                factors: [[[0.0; 4]; 4]; LONGEST / 2],
+            },
         }
     }
 
@@ -99,54 +108,36 @@ impl PairMoments {
         }
     }
 
-    /// Sums over the pieces of a window, of one tone (row 0, column 1), each turned by the frequency
-    /// `angular` to the middle of the window. The same frequency is `offset` from the nominal one;
-    /// both in radians per sample. Pieces before the beginning are silent.
-    pub fn sums(&self, window: &Window, tone: usize, angular: f64, offset: f64) -> Sums {
+    /// Sums over the pieces of a window, of row and column, each turned by its frequency `angular` to
+    /// the middle of the window. The same frequencies are `offsets` from the nominal ones; both in
+    /// radians per sample. Pieces before the beginning are silent.
+    pub fn sums(&mut self, window: &Window, angular: [f64; 2], offsets: [f64; 2]) -> [Sums; 2] {
         let newest = self.to as i64 - 1 - window.skipped as i64;
         let heard = (newest + 1 - self.from as i64).max(0) as usize;
-        let middle = window.middle();
-        let time = centre(window.skipped) - middle;
-        let newest_turn = Complex::turn(-angular * time);
-        let step = Complex::turn(angular * PIECE as f64);
-        let steps = Steps {
+        let pieces = Pieces {
+            ring: &self.pieces,
             newest: newest as usize,
-            pieces: window.pieces.min(heard),
+            count: window.pieces.min(heard),
             left_out: window.left_out,
-            time: time as f32,
-            newest_two: [newest_turn, newest_turn * step],
-            two_steps: step * step,
         };
-        let mut gathered = [[0.0; 8]; 4];
-        gather(&self.pieces, tone, &steps, &mut gathered);
+        self.turns.set(window.pieces, angular);
+        let mut gathered = [[Moments([0.0; 8]); 4]; 2];
+        gather(&pieces, &self.turns, &mut gathered);
 
-        let [re, im, timed_re, timed_im] = &gathered;
-        let [s0, s1, s2, s3] = turned(re, im);
-        let [t0, t1, t2, t3] = turned(timed_re, timed_im);
-        // The series of e^(−jdm) under the sum.
-        let d = offset * UNIT;
-        let shifted = |s0: Complex, s1: Complex, s2: Complex, s3: Complex| {
-            s0 - s1.scale(d).times_j() - s2.scale(d * d / 2.0) + s3.scale(d * d * d / 6.0).times_j()
-        };
-        let within = s1 - s2.scale(d).times_j() - s3.scale(d * d / 2.0);
-        Sums {
-            level: shifted(s0, s1, s2, s3),
-            change: shifted(t0, t1, t2, t3) + within.scale(UNIT),
-        }
+        let [row, column] = &gathered;
+        [Sums::of(row, offsets[0]), Sums::of(column, offsets[1])]
     }
 
-    /// The newest pieces, from the last one back, of one tone (row 0, column 1) at its nominal
-    /// frequency: turned as if all were where the last one is.
-    pub fn levels<const PIECES: usize>(&self, tone: usize) -> [Complex; PIECES] {
-        let step = Complex::turn(self.pair.angular()[tone] * PIECE as f64);
-        let mut turn = Complex::new(1.0, 0.0);
-        let mut levels = [Complex::default(); PIECES];
+    /// Row and column of the newest pieces, from the last one back, at their nominal frequencies:
+    /// each piece as if it were alone, as cosine and sine.
+    pub fn levels<const PIECES: usize>(&self) -> [[[f32; 2]; PIECES]; 2] {
+        let mut levels = [[[0.0; 2]; PIECES]; 2];
         let known = (self.to - self.from) as usize;
-        for (back, level) in levels.iter_mut().take(known).enumerate() {
-            let number = self.to as usize - 1 - back;
-            let [re, im, ..] = self.pieces[number % RING][tone];
-            *level = Complex::new(f64::from(re), f64::from(im)) * turn;
-            turn = turn * step;
+        for back in 0..PIECES.min(known) {
+            let piece = &self.pieces[(self.to as usize - 1 - back) % RING];
+            for tone in 0..2 {
+                levels[tone][back] = [piece[tone].0[0], piece[tone].0[1]];
+            }
         }
         levels
     }
@@ -159,53 +150,132 @@ pub struct Sums {
     pub change: Complex,
 }
 
+impl Sums {
+    /// From what was gathered, at a frequency that is `offset` from the nominal one.
+    #[inline]
+    fn of(gathered: &[Moments; 4], offset: f64) -> Self {
+        let [re, im, timed_re, timed_im] = gathered;
+        let [s0, s1, s2, s3] = turned(re, im);
+        let [t0, t1, t2, t3] = turned(timed_re, timed_im);
+        // The series of e^(−jdm) under the sum.
+        let d = offset * UNIT;
+        let shifted = |s0: Complex, s1: Complex, s2: Complex, s3: Complex| {
+            s0 - s1.scale(d).times_j() - s2.scale(d * d / 2.0) + s3.scale(d * d * d / 6.0).times_j()
+        };
+        let within = s1 - s2.scale(d).times_j() - s3.scale(d * d / 2.0);
+        Self {
+            level: shifted(s0, s1, s2, s3),
+            change: shifted(t0, t1, t2, t3) + within.scale(UNIT),
+        }
+    }
+}
+
 /// The moments that were multiplied with the cosine and with the sine of a turn, as the moments
 /// turned.
 #[inline]
 fn turned(cos: &Moments, sin: &Moments) -> [Complex; 4] {
-    let moment =
-        |a: usize, b: usize| Complex::new(f64::from(cos[a] - sin[b]), f64::from(cos[b] + sin[a]));
+    let moment = |a: usize, b: usize| {
+        Complex::new(
+            f64::from(cos.0[a] - sin.0[b]),
+            f64::from(cos.0[b] + sin.0[a]),
+        )
+    };
     [moment(0, 1), moment(2, 3), moment(4, 5), moment(6, 7)]
 }
 
-/// How a window is gone through, from its newest piece back.
-struct Steps {
-    /// The number of that piece, and how many there are.
+/// The pieces of a window, from its newest back.
+struct Pieces<'a> {
+    ring: &'a [[Moments; 2]; RING],
+    /// The number of that piece.
     newest: usize,
-    pieces: usize,
+    count: usize,
     left_out: u64,
-    /// Samples from the middle of the window.
-    time: f32,
-    /// What turns the two newest pieces to the middle, and every second piece from the one before.
-    newest_two: [Complex; 2],
-    two_steps: Complex,
 }
 
-/// Sums of the moments, multiplied with cosine and sine of their turns, and with the same times
-/// time.
+/// What turns the pieces of a window to its middle. A window is mostly looked at again, with holes
+/// or a little later, at the same frequencies.
+#[derive(Clone, Debug)]
+struct Turns {
+    pieces: usize,
+    angular: [f64; 2],
+    /// Of two pieces at once, the newer first, for row and column: cosines, sines, and both times
+    /// time, in samples from the middle.
+    factors: [[[f32; 4]; 4]; LONGEST / 2],
+}
+
+impl Turns {
+    fn set(&mut self, pieces: usize, angular: [f64; 2]) {
+        if pieces == self.pieces && angular == self.angular {
+            return;
+        }
+        (self.pieces, self.angular) = (pieces, angular);
+        let newest = ((pieces - 1) * PIECE / 2) as f64;
+        let (mut turns, mut steps) = ([[0.0; 4]; 2], [[0.0; 4]; 2]);
+        for tone in 0..2 {
+            let turn = Complex::turn(-angular[tone] * newest);
+            let step = Complex::turn(angular[tone] * PIECE as f64);
+            let two_steps = step * step;
+            for (lane, turn) in [(tone, turn), (tone + 2, turn * step)] {
+                (turns[0][lane], turns[1][lane]) = (turn.re, turn.im);
+                (steps[0][lane], steps[1][lane]) = (two_steps.re, two_steps.im);
+            }
+        }
+        let times = [0, 0, PIECE, PIECE].map(|before| (newest - before as f64) as f32);
+        let twos = pieces.div_ceil(2);
+        turn_on(turns, steps, times, &mut self.factors[..twos]);
+    }
+}
+
+/// The factors of two pieces after the other. What turns the two newest and their times are given,
+/// and what turns two from those before.
 #[cfg_attr(
     not(feature = "portable"),
     multiversion::multiversion(targets("x86_64+avx2"))
 )]
-fn gather(pieces: &[[Moments; 2]; RING], tone: usize, steps: &Steps, gathered: &mut [Moments; 4]) {
-    let mut sums = [[0.0f32; 8]; 4];
-    // Two turns side by side, so that one need not wait for the other.
-    let [mut turn, mut next] = steps.newest_two;
-    for back in 0..steps.pieces {
-        if steps.left_out >> back & 1 == 0 {
-            let piece = &pieces[steps.newest.wrapping_sub(back) % RING][tone];
-            let time = steps.time - (PIECE * back) as f32;
-            let (cos, sin) = (turn.re as f32, turn.im as f32);
-            let factors = [cos, sin, time * cos, time * sin];
-            for sum in 0..4 {
-                for lane in 0..8 {
-                    sums[sum][lane] += factors[sum] * piece[lane];
+fn turn_on(
+    [mut cos, mut sin]: [[f64; 4]; 2],
+    [step_cos, step_sin]: [[f64; 4]; 2],
+    mut times: [f32; 4],
+    factors: &mut [[[f32; 4]; 4]],
+) {
+    for factors in factors {
+        for lane in 0..4 {
+            let (re, im) = (cos[lane], sin[lane]);
+            factors[0][lane] = re as f32;
+            factors[1][lane] = im as f32;
+            factors[2][lane] = times[lane] * re as f32;
+            factors[3][lane] = times[lane] * im as f32;
+            cos[lane] = re * step_cos[lane] - im * step_sin[lane];
+            sin[lane] = re * step_sin[lane] + im * step_cos[lane];
+            times[lane] -= (2 * PIECE) as f32;
+        }
+    }
+}
+
+/// Sums of the moments of row and column, multiplied with the factors of their turns.
+// Inlined where its lanes are added up, it would lose its vectors.
+#[cfg_attr(feature = "portable", inline(never))]
+#[cfg_attr(
+    not(feature = "portable"),
+    multiversion::multiversion(targets("x86_64+avx2"))
+)]
+fn gather(pieces: &Pieces, turns: &Turns, gathered: &mut [[Moments; 4]; 2]) {
+    for tone in 0..2 {
+        let mut sums = [[0.0f32; 8]; 4];
+        for back in 0..pieces.count {
+            if pieces.left_out >> back & 1 == 0 {
+                let piece = &pieces.ring[pieces.newest.wrapping_sub(back) % RING][tone];
+                let factors = &turns.factors[back / 2];
+                for sum in 0..4 {
+                    let factor = factors[sum][2 * (back % 2) + tone];
+                    for lane in 0..8 {
+                        sums[sum][lane] += factor * piece.0[lane];
+                    }
                 }
             }
         }
-        (turn, next) = (next, turn * steps.two_steps);
+        gathered[tone] = sums.map(Moments);
     }
-    *gathered = sums;
 }
 
 fn demodulate(pieces: &mut [[Moments; 2]; RING], first: u64, samples: &[f32], pair: Pair) {
@@ -230,40 +300,65 @@ fn run(
             for half in 0..2 {
                 let at = 2 * n + half;
                 for lane in 0..8 {
-                    sums[2 * half][lane] += samples[at] * row[at][lane];
-                    sums[2 * half + 1][lane] += samples[at] * column[at][lane];
+                    sums[2 * half][lane] += samples[at] * row[at].0[lane];
+                    sums[2 * half + 1][lane] += samples[at] * column[at].0[lane];
                 }
             }
         }
         let piece = &mut pieces[(first as usize + number) % RING];
         for lane in 0..8 {
-            piece[0][lane] = sums[0][lane] + sums[2][lane];
-            piece[1][lane] = sums[1][lane] + sums[3][lane];
+            piece[0].0[lane] = sums[0][lane] + sums[2][lane];
+            piece[1].0[lane] = sums[1][lane] + sums[3][lane];
         }
     }
 }
 
-/// One value in each hop of 5 ms: the correlation of the tone, at its nominal frequency, with a
-/// Hamming window of 20 ms. Its phase is that at the window's end, so the advance from one hop to the
-/// next, less [`HOP_TURNS`], tells how far the frequency is off; and a value stays what it is as
-/// hops go by.
-pub fn hamming(moments: &PairMoments, hop: usize, tone: usize) -> Complex {
-    let factors = &HAMMING_FACTORS[moments.pair().tones()[tone]];
+/// One value of row and column in each hop of 5 ms: the correlation of the tone, at its nominal
+/// frequency, with a Hamming window of 20 ms. Its phase is that at the window's end, so the advance
+/// from one hop to the next, less [`HOP_TURNS`], tells how far the frequency is off; and a value
+/// stays what it is as hops go by.
+pub fn hamming(moments: &PairMoments, hop: usize) -> [Complex; 2] {
     let newest = moments.to as i64 - 1 - 2 * hop as i64;
-    let mut sums = [[0.0f32; 8]; 2];
-    for (back, [cos, sin]) in (0..).zip(factors) {
-        let number = newest - back;
-        if number < moments.from as i64 {
-            break;
+    let heard = (newest + 1 - moments.from as i64).clamp(0, HAMMING_PIECES as i64) as usize;
+    let [row, column] = moments.pair().tones().map(|tone| &HAMMING_FACTORS[tone]);
+    let mut sums = [[Moments([0.0; 8]); 2]; 2];
+    weigh(
+        &moments.pieces,
+        newest as usize,
+        heard,
+        [row, column],
+        &mut sums,
+    );
+    // The window is a parabola over each piece: the third moments count for nothing.
+    let whole = |sums: &Moments| f64::from(sums.0[..6].iter().sum::<f32>());
+    sums.map(|[re, im]| Complex::new(whole(&re), whole(&im)))
+}
+
+// Inlined where its lanes are added up, it would lose its vectors.
+#[cfg_attr(feature = "portable", inline(never))]
+#[cfg_attr(
+    not(feature = "portable"),
+    multiversion::multiversion(targets("x86_64+avx2"))
+)]
+fn weigh(
+    pieces: &[[Moments; 2]; RING],
+    newest: usize,
+    heard: usize,
+    factors: [&[[Moments; 2]; HAMMING_PIECES]; 2],
+    weighed: &mut [[Moments; 2]; 2],
+) {
+    for tone in 0..2 {
+        let mut sums = [[0.0f32; 8]; 2];
+        for back in 0..heard {
+            let piece = &pieces[newest.wrapping_sub(back) % RING][tone];
+            for part in 0..2 {
+                for lane in 0..8 {
+                    sums[part][lane] += piece.0[lane] * factors[tone][back][part].0[lane];
+                }
+            }
         }
-        let piece = &moments.pieces[number as usize % RING][tone];
-        for lane in 0..8 {
-            sums[0][lane] += piece[lane] * cos[lane];
-            sums[1][lane] += piece[lane] * sin[lane];
-        }
+        weighed[tone] = sums.map(Moments);
     }
-    let whole = |sums: &[f32; 8]| f64::from(sums.iter().sum::<f32>());
-    Complex::new(whole(&sums[0]), whole(&sums[1]))
 }
 
 /// What each moment of the pieces of a window adds to the correlation, as its two parts: its weight,
@@ -274,9 +369,9 @@ static HAMMING_FACTORS: LazyLock<[[[Moments; 2]; HAMMING_PIECES]; 8]> = LazyLock
             let turn = Complex::turn(-angular(hz) * centre(back));
             let weight = |lane: usize| HAMMING[back].get(lane / 2).copied().unwrap_or(0.0);
             let lane = |even: f64, odd: f64| {
-                std::array::from_fn(|lane| {
+                Moments(std::array::from_fn(|lane| {
                     (weight(lane) * if lane % 2 == 0 { even } else { odd }) as f32
-                })
+                }))
             };
             [lane(turn.re, -turn.im), lane(turn.im, turn.re)]
         })

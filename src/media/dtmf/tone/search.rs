@@ -12,7 +12,7 @@ use crate::media::dtmf::tone::gap::Parts;
 use crate::media::dtmf::tone::grid::{BLOCK, PIECE, Pair, pieces_in};
 use crate::media::dtmf::tone::lines::Lines;
 use crate::media::dtmf::tone::moments::{HAMMING_PIECES, PairMoments, REACH};
-use crate::media::dtmf::tone::sound::{LONGEST, Sound};
+use crate::media::dtmf::tone::sound::{Holes, LONGEST, Sound};
 use crate::media::dtmf::tone::watch::{ALARM_WINDOWS, is_alarming};
 
 /// Windows of the fits, in pieces.
@@ -140,6 +140,7 @@ impl Search {
         };
         self.reach(sound, pair, windows[windows.len() - 1]);
         self.bounds.follow(pair, sound.present());
+        let mut holes = sound.holes();
         for (n, &pieces) in windows.iter().enumerate() {
             let whole = Window::whole(0, pieces);
             if !wanted.may_begin(&whole) {
@@ -156,7 +157,7 @@ impl Search {
                 }
             }
             if pieces >= LEAST_WITH_HOLES
-                && let Some(window) = window_with_holes(sound, wanted.profile, pieces)
+                && let Some(window) = window_with_holes(&mut holes, wanted.profile, pieces)
                 && let Verdict::Key(found) = self.try_window(sound, wanted, window)
             {
                 return Some(found);
@@ -189,7 +190,14 @@ impl Search {
             let parted = parts.without_gap(pieces, largest_residual_parted)?;
             let energy = sound.energy(&parted.window);
             let most = largest_residual_parted(parted.window.kept()) * energy;
-            let fit = fit(&self.moments, parted.window, parted.offsets, energy, most).ok()?;
+            let fit = fit(
+                &mut self.moments,
+                parted.window,
+                parted.offsets,
+                energy,
+                most,
+            )
+            .ok()?;
             if !is_possible_parted(&fit) || !parts.is_unambiguous(&fit) {
                 return None;
             }
@@ -208,7 +216,7 @@ impl Search {
             let window = Window::whole(0, pieces);
             let offsets = self.lines.offsets(&self.moments, pieces);
             let energy = sound.energy(&window);
-            let fit = fit(&self.moments, window, offsets, energy, energy).ok()?;
+            let fit = fit(&mut self.moments, window, offsets, energy, energy).ok()?;
             is_alarming(&fit).then_some((pair, fit))
         })
     }
@@ -253,7 +261,7 @@ impl Search {
         if (0..2).any(|tone| offsets[tone].abs() > FARTHEST_START * nominal[tone]) {
             return Verdict::Hopeless;
         }
-        match fit(&self.moments, window, offsets, energy, most) {
+        match fit(&mut self.moments, window, offsets, energy, most) {
             Ok(fit) => {
                 self.bounds.add(&window, fit.residual);
                 if !is_trusted_with_holes(&fit) {
@@ -345,9 +353,9 @@ impl Wanted<'_> {
     }
 }
 
-fn window_with_holes(sound: &Sound, profile: Profile, pieces: usize) -> Option<Window> {
+fn window_with_holes(holes: &mut Holes, profile: Profile, pieces: usize) -> Option<Window> {
     let window = Window {
-        left_out: sound.holes(pieces),
+        left_out: holes.among(pieces),
         ..Window::whole(0, pieces)
     };
     let least = match profile {

@@ -93,21 +93,84 @@ impl Sound {
         all
     }
 
-    /// The newest pieces that are much weaker than the rest of so many, with their neighbours: one
-    /// bit for each, the newest lowest.
-    pub fn holes(&self, pieces: usize) -> u64 {
-        let energies = self.energies(0, pieces);
-        // A piece is weaker than three quarters of them if enough are stronger than it.
-        let weak = weak(energies, (pieces - pieces * 3 / 4) as u32);
-        (weak | weak << 1 | weak >> 1) & ((1 << pieces) - 1)
+    /// The holes of windows that end now.
+    pub fn holes(&self) -> Holes {
+        let energies = self.energies(0, LONGEST).first_chunk();
+        Holes {
+            energies: energies.copied().unwrap_or_default(),
+            stronger: [0; LONGEST],
+            seen: 0,
+        }
     }
 
     /// The least energy of 10 ms in the 100 ms before a window.
     pub fn quietest_before(&self, window: &Window) -> f64 {
         let before = self.energies(window.skipped + window.pieces, BEFORE);
-        let sums = before.windows(PAUSE).map(|four| four.iter().rev().sum());
-        f64::from(sums.fold(f32::MAX, f32::min))
+        // Each begins a pause, four of them side by side.
+        let begins = before.len() - PAUSE + 1;
+        let mut least = [f32::MAX; 4];
+        for begin in (0..=begins - 4).step_by(4).chain([begins - 4]) {
+            for lane in 0..4 {
+                let mut sum = 0.0;
+                for piece in (0..PAUSE).rev() {
+                    sum += before[begin + lane + piece];
+                }
+                least[lane] = if sum < least[lane] { sum } else { least[lane] };
+            }
+        }
+        f64::from(least.into_iter().fold(f32::MAX, f32::min))
     }
+}
+
+/// Finds the pieces that are much weaker than the rest, in windows that end now, each longer than
+/// the one before.
+pub struct Holes {
+    /// Oldest first.
+    energies: [f32; LONGEST],
+    /// How many of the `seen` newest are stronger by far.
+    stronger: [u32; LONGEST],
+    seen: usize,
+}
+
+impl Holes {
+    /// The pieces that are much weaker than the rest of so many, with their neighbours: one bit for
+    /// each, the newest lowest.
+    pub fn among(&mut self, pieces: usize) -> u64 {
+        // A piece is weaker than three quarters of them if enough are stronger than it.
+        let enough = (pieces - pieces * 3 / 4) as u32;
+        let mask = (1 << pieces) - 1;
+        let weak = u64::from(weak(self, pieces, enough)) & mask;
+        (weak | weak << 1 | weak >> 1) & mask
+    }
+}
+
+/// Counts on to so many pieces; says against which of all enough are stronger, the last lowest.
+#[cfg_attr(
+    not(feature = "portable"),
+    multiversion::multiversion(targets("x86_64+avx2"))
+)]
+fn weak(holes: &mut Holes, pieces: usize, enough: u32) -> u32 {
+    let fresh = &holes.energies[LONGEST - pieces..LONGEST - holes.seen];
+    holes.seen = pieces;
+    let mut weak = 0;
+    let eights = holes.energies.chunks_exact(8);
+    for (eight, kept) in eights.zip(holes.stronger.chunks_exact_mut(8)).rev() {
+        let mut stronger = [0u32; 8];
+        stronger.copy_from_slice(kept);
+        for energy in fresh {
+            let scaled = MUCH_WEAKER * energy;
+            for lane in 0..8 {
+                stronger[lane] += u32::from(scaled > eight[lane]);
+            }
+        }
+        kept.copy_from_slice(&stronger);
+        let mut bits = 0;
+        for lane in 0..8 {
+            bits |= u32::from(stronger[lane] >= enough) << (7 - lane);
+        }
+        weak = weak >> 8 | bits << (LONGEST - 8);
+    }
+    weak
 }
 
 /// In four chains, so that an addition need not wait for the one before it.
@@ -125,30 +188,38 @@ fn sum(energies: &[f32]) -> f64 {
     (sums[0] + sums[1]) + (sums[2] + sums[3])
 }
 
-/// The pieces against which so many others are stronger by far: one bit for each, the last lowest.
-#[cfg_attr(
-    not(feature = "portable"),
-    multiversion::multiversion(targets("x86_64+avx2"))
-)]
-fn weak(energies: &[f32], enough: u32) -> u64 {
-    let mut scaled = [0.0f32; LONGEST];
-    for (scaled, energy) in scaled.iter_mut().zip(energies) {
-        *scaled = MUCH_WEAKER * energy;
-    }
-    let is_weak = |energy: f32| {
-        let mut stronger = 0;
-        for scaled in &scaled {
-            stronger += u32::from(*scaled > energy);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hole_is_weaker_than_three_quarters_of_its_window() {
+        let mut random = fastrand::Rng::with_seed(5);
+        for _ in 0..500 {
+            let energies: [f32; LONGEST] =
+                std::array::from_fn(|_| random.f32().powi(6) * 1_000.0 + 1.0);
+            let mut holes = Holes {
+                energies,
+                stronger: [0; LONGEST],
+                seen: 0,
+            };
+
+            for pieces in [16, 20, 24, 28, LONGEST] {
+                let among = holes.among(pieces);
+
+                let window = &energies[LONGEST - pieces..];
+                let is_weak = |back: usize| {
+                    let energy = window[pieces - 1 - back];
+                    let stronger = window.iter().filter(|e| MUCH_WEAKER * **e > energy);
+                    stronger.count() >= pieces - pieces * 3 / 4
+                };
+                for back in 0..pieces {
+                    let near = back.saturating_sub(1)..=(back + 1).min(pieces - 1);
+                    let expected = near.into_iter().any(is_weak);
+                    assert_eq!(among >> back & 1 == 1, expected, "{pieces}: {back}");
+                }
+                assert_eq!(among >> pieces, 0);
+            }
         }
-        stronger >= enough
-    };
-    // If the weakest is not, none is.
-    if !is_weak(energies.iter().copied().fold(f32::MAX, f32::min)) {
-        return 0;
     }
-    let mut weak = 0;
-    for energy in energies {
-        weak = weak << 1 | u64::from(is_weak(*energy));
-    }
-    weak
 }
