@@ -32,7 +32,8 @@ pub struct Leg {
     pub trunk: Option<Arc<str>>,
     /// Our RTP address, once the shard has opened a port.
     pub local: Option<SocketAddr>,
-    pub negotiation: Negotiation,
+    /// Boxed, for it is most of a leg, and the nodes of a tree of legs are half empty.
+    pub negotiation: Box<Negotiation>,
     /// Which of the two silences of the watchdog it is in.
     pub silence: Silence,
     /// What we play to it while it waits for the other party.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::control::input::Network;
 use crate::control::leg::{Departure, Handshake, Leg, LegOwner, LegState, Release, Silence, Way};
-use crate::control::negotiation::{Negotiation, NotAcceptable, formats_of};
+use crate::control::negotiation::{NotAcceptable, formats_of};
 use crate::control::output::{Dial, Reason, SignalCommand, Target};
 use crate::control::switchboard::{RELEASE_BACKSTOP, Switchboard};
 use crate::control::timers::{Owner, Timer};
@@ -39,7 +39,7 @@ impl Switchboard {
                 network,
                 trunk: None,
                 local: None,
-                negotiation: Negotiation::default(),
+                negotiation: Box::default(),
                 silence: Silence::default(),
                 waiting: None,
                 is_focus: false,

@@ -260,6 +260,24 @@ async fn every_hostile_message_on_a_stream_gets_its_answer_and_the_node_goes_on(
 }
 
 #[tokio::test]
+async fn another_protocol_on_a_stream_ends_its_own_connection_and_no_other() {
+    let world = World::new().await;
+    let mut phone = Wire::open(&world, "127.0.0.204").await;
+    phone.send(probe().1.as_bytes()).await;
+    assert_eq!(phone.receive().await.expect("an answer").status(), 200);
+
+    let mut browser = Wire::open(&world, "127.0.0.204").await;
+    browser
+        .send(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        .await;
+
+    assert!(browser.receive().await.is_none());
+    assert!(browser.buffer.is_empty());
+    phone.send(probe().1.as_bytes()).await;
+    assert_eq!(phone.receive().await.expect("an answer").status(), 200);
+}
+
+#[tokio::test]
 async fn a_source_that_sends_nothing_but_faults_is_answered_only_so_often() {
     let world = World::new().await;
     let phone = Phone::at("127.0.0.200", world.udp).await;

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use sottovoce::edge::store::watchlist::WatchedBy;
+
 use crate::cases::apply;
 use crate::databases::Database;
 
@@ -63,20 +65,30 @@ pub async fn who_watches_is_told_of_many_agents_at_once(database: Database) {
     ] {
         store.watch(organisation, user, extension).await.unwrap();
     }
-    let told = |pairs: Vec<(String, String)>| -> Vec<String> {
-        let told = pairs
+    let told = |rows: Vec<WatchedBy>| -> Vec<String> {
+        let told = rows
             .into_iter()
-            .map(|(agent, user)| format!("{agent} {user}"));
+            .map(|row| format!("{} {} {}", row.organisation, row.extension, row.user));
         told.collect()
     };
-    let many: BTreeSet<Arc<str>> = (0..256).map(|n| Arc::from(format!("{n}"))).collect();
-    let one = BTreeSet::from(["205".into()]);
+    let agent = |organisation: &str, extension: &str| {
+        (Arc::<str>::from(organisation), Arc::<str>::from(extension))
+    };
+    let mut many: BTreeSet<(Arc<str>, Arc<str>)> =
+        (0..256).map(|n| agent("acme", &format!("{n}"))).collect();
+    let one = BTreeSet::from([agent("acme", "205")]);
 
-    let of_many = store.watchers("acme", &many).await.unwrap();
-    assert_eq!(told(of_many), ["204 leo", "204 mia", "205 leo"]);
-    let of_one = store.watchers("acme", &one).await.unwrap();
-    assert_eq!(told(of_one), ["205 leo"]);
-    let of_none = store.watchers("acme", &BTreeSet::new()).await.unwrap();
+    let of_many = store.watchers(&many).await.unwrap();
+    assert_eq!(
+        told(of_many),
+        ["acme 204 leo", "acme 204 mia", "acme 205 leo"]
+    );
+    let of_one = store.watchers(&one).await.unwrap();
+    assert_eq!(told(of_one), ["acme 205 leo"]);
+    many.insert(agent("beta", "205"));
+    let of_two = store.watchers(&many).await.unwrap();
+    assert_eq!(told(of_two)[3..], ["beta 205 mia"]);
+    let of_none = store.watchers(&BTreeSet::new()).await.unwrap();
     assert_eq!(told(of_none), [""; 0]);
 }
 

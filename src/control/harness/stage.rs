@@ -19,7 +19,6 @@ use crate::control::input::{
     Reply, Signal,
 };
 use crate::control::leg::{Handshake, Leg, LegOwner, LegState, Silence, Way};
-use crate::control::negotiation::Negotiation;
 use crate::control::output::{Output, SignalCommand};
 use crate::control::party_keys::PartyKeys;
 use crate::control::policy::CallKind;
@@ -112,7 +111,7 @@ impl Stage {
                     network: Network::Internal,
                     trunk: None,
                     local: Some("127.0.0.1:20000".parse().unwrap()),
-                    negotiation: Negotiation::default(),
+                    negotiation: Box::default(),
                     silence: Silence::None,
                     waiting: None,
                     is_focus: false,

@@ -20,7 +20,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::edge::sip::guard::{Framing, Verdict, content_length, end_of_head};
+use crate::edge::sip::guard::{Flaw, Framing, Verdict, content_length, end_of_head};
 use crate::edge::sip::settings::Transport;
 use crate::edge::sip::udp::Gate;
 
@@ -33,7 +33,7 @@ const MAX_CONNECTIONS: usize = 4096;
 /// Messages waiting to be written to one peer; beyond it they are lost, and so is the peer soon.
 const WRITE_QUEUE: usize = 256;
 
-/// How long a new connection may take to say something sensible.
+/// How long a new connection may take to say something sensible, whatever else it says.
 const FIRST_MESSAGE: Duration = Duration::from_secs(30);
 
 /// How long a connection may be silent later: longer than a registration lasts.
@@ -213,6 +213,15 @@ impl Streams {
     }
 }
 
+/// What a message of a peer was.
+enum Taken {
+    Sound,
+    /// Answered as the guard says, or dropped.
+    Refused,
+    /// Of another protocol: whoever sends it is not told in ours, but the connection ends.
+    NotSip,
+}
+
 struct Reader {
     streams: Arc<Streams>,
     transport: Transport,
@@ -226,15 +235,16 @@ struct Reader {
 impl Reader {
     async fn read<R: AsyncRead + Unpin>(&self, mut stream: R) {
         let mut buffer: Vec<u8> = Vec::with_capacity(4096);
-        let mut wait = FIRST_MESSAGE;
+        let mut is_known = false;
+        let mut patience = std::pin::pin!(tokio::time::sleep(FIRST_MESSAGE));
         loop {
             loop {
                 match next_frame(&mut buffer) {
-                    Frame::Message(message) => {
-                        if self.take(&message).await {
-                            wait = IDLE;
-                        }
-                    }
+                    Frame::Message(message) => match self.take(&message).await {
+                        Taken::Sound => is_known = true,
+                        Taken::Refused => {}
+                        Taken::NotSip => return,
+                    },
                     Frame::Ping => self.write_raw(b"\r\n").await,
                     Frame::Incomplete => break,
                     Frame::Unframed(message) => {
@@ -244,15 +254,21 @@ impl Reader {
                     }
                 }
             }
-            match tokio::time::timeout(wait, stream.read_buf(&mut buffer)).await {
-                Ok(Ok(length)) if length > 0 => {}
-                _ => return,
+            if is_known {
+                patience.set(tokio::time::sleep(IDLE));
+            }
+            let read = tokio::select! {
+                read = stream.read_buf(&mut buffer) => read,
+                // A stranger is not given more time for each byte that is none of a message.
+                () = &mut patience => return,
+            };
+            if !read.is_ok_and(|length| length > 0) {
+                return;
             }
         }
     }
 
-    /// Whether the message was sound.
-    async fn take(&self, message: &[u8]) -> bool {
+    async fn take(&self, message: &[u8]) -> Taken {
         let gate = &self.streams.gate;
         match gate
             .guard
@@ -261,7 +277,7 @@ impl Reader {
             Verdict::Pass(bytes) => {
                 let Ok(message) = SipMessage::try_from(bytes.as_slice()) else {
                     gate.counters.count(|c| &c.dropped);
-                    return false;
+                    return Taken::Refused;
                 };
                 let Ok(message) = SipConnection::update_msg_received(
                     message,
@@ -269,7 +285,7 @@ impl Reader {
                     stack_transport(self.transport),
                 ) else {
                     gate.counters.count(|c| &c.dropped);
-                    return false;
+                    return Taken::Refused;
                 };
                 gate.counters.count(|c| &c.passed);
                 let event = TransportEvent::Incoming(
@@ -277,7 +293,10 @@ impl Reader {
                     self.connection.clone(),
                     self.peer_address.clone(),
                 );
-                self.to_stack.send(event).is_ok()
+                match self.to_stack.send(event) {
+                    Ok(()) => Taken::Sound,
+                    Err(_) => Taken::Refused,
+                }
             }
             Verdict::Answer(answer) => {
                 if gate.errors.allow(self.peer.ip()) {
@@ -286,11 +305,14 @@ impl Reader {
                 } else {
                     gate.counters.count(|c| &c.limited);
                 }
-                false
+                Taken::Refused
             }
-            Verdict::Drop(_) => {
+            Verdict::Drop(flaw) => {
                 gate.counters.count(|c| &c.dropped);
-                false
+                match flaw {
+                    Flaw::NotSip => Taken::NotSip,
+                    Flaw::Response | Flaw::Unanswerable => Taken::Refused,
+                }
             }
         }
     }

@@ -20,8 +20,8 @@ use crate::edge::sip::waiting::Waiting;
 /// The largest datagram there is.
 const MAX_DATAGRAM: usize = 65_535;
 
-/// Room for a burst of set-ups while the reader is elsewhere.
-const RECEIVE_BUFFER: usize = 4 << 20;
+/// Room for a burst of set-ups while the reader is elsewhere; the kernel doubles it.
+const RECEIVE_BUFFER: usize = 2 << 20;
 
 /// What the guard has seen since the start.
 #[derive(Debug, Default)]

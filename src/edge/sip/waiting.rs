@@ -9,7 +9,7 @@ const SO_MEMINFO: libc::c_int = 55;
 const VARS: usize = 9;
 
 /// What has come and was not read, as the kernel charges it: with the room that it takes in memory.
-/// A part of what was read is charged until all that came with it is read.
+/// What was read is charged until it is a quarter of the room, or all is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Waiting {
     pub bytes: u32,

@@ -68,30 +68,31 @@ impl Store {
         Ok(rows.into_iter().map(|(extension,)| extension).collect())
     }
 
-    /// Who watches these agents of an organisation: extension and supervisor, in that order.
+    /// Who watches these agents, each given by organisation and extension.
     pub async fn watchers(
         &self,
-        organisation: &str,
-        extensions: &BTreeSet<Arc<str>>,
-    ) -> Result<Vec<(String, String)>, StoreError> {
-        if extensions.is_empty() {
+        agents: &BTreeSet<(Arc<str>, Arc<str>)>,
+    ) -> Result<Vec<WatchedBy>, StoreError> {
+        if agents.is_empty() {
             return Ok(Vec::new());
         }
-        let places: Vec<String> = (2..)
-            .map(|n| format!("${n}"))
-            .take(extensions.len())
+        let places: Vec<String> = (1..)
+            .step_by(2)
+            .map(|n| format!("(${n}, ${})", n + 1))
+            .take(agents.len())
             .collect();
         let sql = format!(
-            "SELECT extension, user_name FROM watchlist \
-             WHERE organisation = $1 AND extension IN ({}) ORDER BY extension, user_name",
+            "SELECT organisation, extension, user_name FROM watchlist \
+             WHERE (organisation, extension) IN (VALUES {}) \
+             ORDER BY organisation, extension, user_name",
             places.join(", ")
         );
         // As many texts as there are lengths of the list: none is kept prepared.
         macro_rules! asked {
             ($pool:expr) => {{
-                let mut query = sqlx::query_as(AssertSqlSafe(sql)).bind(organisation);
-                for extension in extensions {
-                    query = query.bind(&**extension);
+                let mut query = sqlx::query_as(AssertSqlSafe(sql));
+                for (organisation, extension) in agents {
+                    query = query.bind(&**organisation).bind(&**extension);
                 }
                 query.persistent(false).fetch_all($pool).await?
             }};
@@ -101,4 +102,13 @@ impl Store {
             Db::Postgres(pool) => asked!(pool),
         })
     }
+}
+
+/// An agent, and one who watches it.
+#[derive(Debug, sqlx::FromRow)]
+pub struct WatchedBy {
+    pub organisation: String,
+    pub extension: String,
+    #[sqlx(rename = "user_name")]
+    pub user: String,
 }

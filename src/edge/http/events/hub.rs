@@ -210,11 +210,13 @@ impl Hub {
     }
 
     fn look_at_presence(&mut self) {
+        // Not borrowed meanwhile: whoever registers would wait.
+        let registered = self.sources.registered.borrow().clone();
         let drafts = self.presences.look(
             &self.sources.people.directory(),
             clock::utc_ms(),
             &self.sources.live.snapshot().agents,
-            &self.sources.registered.borrow(),
+            &registered,
         );
         self.publish(drafts);
     }
@@ -242,25 +244,19 @@ impl Hub {
 
 /// The calls whose agents somebody watches.
 async fn watched(store: &Store, begun: Vec<Begun>) -> Result<Vec<Watched>, StoreError> {
-    let mut by_organisation: BTreeMap<Arc<str>, Vec<Begun>> = BTreeMap::new();
-    for call in begun {
-        let organisation = call.organisation.clone();
-        by_organisation.entry(organisation).or_default().push(call);
+    let agent = |call: &Begun| (call.organisation.clone(), call.agent.clone());
+    let agents: BTreeSet<(Arc<str>, Arc<str>)> = begun.iter().map(agent).collect();
+    let mut watchers: BTreeMap<(Arc<str>, Arc<str>), Vec<Arc<str>>> = BTreeMap::new();
+    for one in store.watchers(&agents).await? {
+        let agent = (one.organisation.into(), one.extension.into());
+        watchers.entry(agent).or_default().push(one.user.into());
     }
-    let mut watched = Vec::new();
-    for (organisation, begun) in by_organisation {
-        let agents: BTreeSet<Arc<str>> = begun.iter().map(|call| call.agent.clone()).collect();
-        let mut watchers: BTreeMap<String, Vec<Arc<str>>> = BTreeMap::new();
-        for (agent, user) in store.watchers(&organisation, &agents).await? {
-            watchers.entry(agent).or_default().push(user.into());
-        }
-        watched.extend(begun.into_iter().filter_map(|call| {
-            Some(Watched {
-                call: call.call,
-                by: watchers.get(&*call.agent)?.clone(),
-                agent: call.agent,
-            })
-        }));
-    }
-    Ok(watched)
+    let watched = begun.into_iter().filter_map(|call| {
+        Some(Watched {
+            call: call.call,
+            by: watchers.get(&agent(&call))?.clone(),
+            agent: call.agent,
+        })
+    });
+    Ok(watched.collect())
 }
