@@ -1,5 +1,7 @@
 //! The detector as a whole, on signals made here.
 
+use std::ops::Range;
+
 use super::*;
 use crate::media::dtmf::tone::complex::Complex;
 use crate::media::dtmf::tone::grid::TONES_HZ;
@@ -156,7 +158,7 @@ fn a_key_that_wanders_off_for_a_lost_packet_is_known_by_what_is_left() {
     for code in 0..16 {
         for (lead, whole) in [(480, 18), (493, 20), (507, 19)] {
             let mut sound = silence(lead);
-            sound.extend(wandering(code, whole));
+            sound.extend(wandering(code, 80, whole..whole + 40));
             sound.extend(silence(800));
 
             let heard = hear(Profile::Menu, &sound);
@@ -169,11 +171,32 @@ fn a_key_that_wanders_off_for_a_lost_packet_is_known_by_what_is_left() {
 }
 
 #[test]
+fn a_short_key_whose_middle_is_spoilt_is_known() {
+    for code in 0..16 {
+        for milliseconds in [50, 52, 55, 60] {
+            let whole = (milliseconds - 20) / 2;
+            for lead in (480..640).step_by(16) {
+                let mut sound = silence(lead);
+                sound.extend(wandering(code, milliseconds, whole..whole + 20));
+                sound.extend(silence(800));
+
+                let heard = hear(Profile::Menu, &sound);
+
+                let [press] = heard.as_slice() else {
+                    panic!("{code}, {milliseconds} ms at {lead}: {heard:?}");
+                };
+                assert_eq!(press.code, code);
+            }
+        }
+    }
+}
+
+#[test]
 fn a_gap_is_only_looked_for_in_what_comes_out_of_quiet() {
     let mut random = fastrand::Rng::with_seed(11);
     for code in 0..16 {
         let mut sound: Vec<i16> = (0..1_600).map(|_| random.i16(-4_000..4_000)).collect();
-        sound.extend(wandering(code, 19));
+        sound.extend(wandering(code, 80, 19..59));
         sound.extend(silence(800));
 
         assert!(hear(Profile::Menu, &sound).is_empty(), "{code}");
@@ -346,12 +369,12 @@ fn tones(code: u8, milliseconds: usize, dbm0: [f64; 2], off: [f64; 2]) -> Vec<i1
         .collect()
 }
 
-/// 80 ms of a key as a decoder gives it when a packet was lost: whole for so many milliseconds, for
-/// 40 ms one tone too high and the other too low, and the rest as if nothing had happened.
-fn wandering(code: u8, whole: usize) -> Vec<i16> {
-    let lost = whole * 8..(whole + 40) * 8;
-    let right = key(code, 80, -10.0);
-    let wrong = tones(code, 80, [-10.0; 2], [0.045, -0.025]);
+/// A key as a decoder gives it when a packet was lost: whole, but for some milliseconds in which one
+/// tone is too high and the other too low, and then as if nothing had happened.
+fn wandering(code: u8, milliseconds: usize, lost: Range<usize>) -> Vec<i16> {
+    let lost = lost.start * 8..lost.end * 8;
+    let right = key(code, milliseconds, -10.0);
+    let wrong = tones(code, milliseconds, [-10.0; 2], [0.045, -0.025]);
     (0..right.len())
         .map(|n| {
             if lost.contains(&n) {
