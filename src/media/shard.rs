@@ -181,7 +181,7 @@ impl Shard {
             )
         });
         let Some((audio, event, clock_hz, we_receive)) =
-            wanted.filter(|_| leg.path.admits(now, source))
+            wanted.filter(|_| leg.path.admits(now, source, packet.header.ssrc))
         else {
             leg.dropped += 1;
             self.out.stats.dropped += 1;
@@ -195,7 +195,7 @@ impl Shard {
             self.skip(slot, packet.header);
             return;
         }
-        leg.path.latch(now, source);
+        leg.path.latch(now, source, packet.header.ssrc);
         if leg.watch.hear(now) {
             self.out
                 .events
@@ -299,9 +299,9 @@ impl Shard {
         }
     }
 
-    /// The one source from which the leg at this slot hears RTP now, once it has been heard.
-    pub fn latched(&self, slot: PortSlot) -> Option<SocketAddr> {
-        self.legs.at(slot)?.path.latched()
+    /// The one source from which the leg at this slot hears RTP as long as it sends.
+    pub fn only_source(&self, slot: PortSlot) -> Option<SocketAddr> {
+        self.legs.at(slot)?.path.only_source()
     }
 
     pub fn handle_timeout(&mut self, now: Instant) {

@@ -1,8 +1,8 @@
 //! Watch lists.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
+use sottovoce::control::route::AgentKey;
 use sottovoce::edge::store::watchlist::WatchedBy;
 
 use crate::cases::apply;
@@ -71,11 +71,11 @@ pub async fn who_watches_is_told_of_many_agents_at_once(database: Database) {
             .map(|row| format!("{} {} {}", row.organisation, row.extension, row.user));
         told.collect()
     };
-    let agent = |organisation: &str, extension: &str| {
-        (Arc::<str>::from(organisation), Arc::<str>::from(extension))
+    let agent = |organisation: &str, extension: &str| AgentKey {
+        organisation: organisation.into(),
+        extension: extension.into(),
     };
-    let mut many: BTreeSet<(Arc<str>, Arc<str>)> =
-        (0..256).map(|n| agent("acme", &format!("{n}"))).collect();
+    let mut many: BTreeSet<AgentKey> = (0..256).map(|n| agent("acme", &format!("{n}"))).collect();
     let one = BTreeSet::from([agent("acme", "205")]);
 
     let of_many = store.watchers(&many).await.unwrap();

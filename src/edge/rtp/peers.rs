@@ -1,8 +1,8 @@
 //! Whom each leg's RTP socket is connected to, and since when it has been silent.
 //!
-//! A socket is connected once its phone is latched, because the kernel then sends for less. It has
-//! to be open again by the time that another source may take the phone's place: half a second after
-//! the phone fell silent, and at once when a new SDP was agreed.
+//! A socket is connected once its phone is heard from where it is announced to be, because the kernel
+//! then sends for less. It has to be open again by the time that another source may take the phone's
+//! place: half a second after the phone fell silent, and at once when a new SDP was agreed.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

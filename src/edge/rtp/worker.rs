@@ -245,9 +245,9 @@ impl<Io: MediaIo> Worker<Io> {
         }
     }
 
-    /// Connects a socket to the phone that it is latched to.
+    /// Connects a socket to the phone, once nobody else can be it.
     fn connect(&mut self, now: Instant, slot: PortSlot, source: SocketAddr) {
-        if self.shard.latched(slot) != Some(source) {
+        if self.shard.only_source(slot) != Some(source) {
             return;
         }
         if let Some(sockets) = self.io.sockets(slot) {

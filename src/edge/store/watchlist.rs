@@ -4,10 +4,10 @@
 //! inherits nothing.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use sqlx::AssertSqlSafe;
 
+use crate::control::route::AgentKey;
 use crate::edge::store::db::{Db, all_rows, execute};
 use crate::edge::store::{Store, StoreError};
 
@@ -68,10 +68,10 @@ impl Store {
         Ok(rows.into_iter().map(|(extension,)| extension).collect())
     }
 
-    /// Who watches these agents, each given by organisation and extension.
+    /// Who watches these agents.
     pub async fn watchers(
         &self,
-        agents: &BTreeSet<(Arc<str>, Arc<str>)>,
+        agents: &BTreeSet<AgentKey>,
     ) -> Result<Vec<WatchedBy>, StoreError> {
         if agents.is_empty() {
             return Ok(Vec::new());
@@ -91,8 +91,8 @@ impl Store {
         macro_rules! asked {
             ($pool:expr) => {{
                 let mut query = sqlx::query_as(AssertSqlSafe(sql));
-                for (organisation, extension) in agents {
-                    query = query.bind(&**organisation).bind(&**extension);
+                for agent in agents {
+                    query = query.bind(&*agent.organisation).bind(&*agent.extension);
                 }
                 query.persistent(false).fetch_all($pool).await?
             }};

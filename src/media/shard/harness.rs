@@ -296,7 +296,12 @@ impl World {
     }
 
     pub fn deliver(&mut self, phone: usize, bytes: &mut [u8]) {
-        let (slot, source) = (self.phones[phone].slot, self.phones[phone].address);
+        self.deliver_from(self.phones[phone].address, phone, bytes);
+    }
+
+    /// Something comes to the port of this phone's leg, from wherever.
+    pub fn deliver_from(&mut self, source: SocketAddr, phone: usize, bytes: &mut [u8]) {
+        let slot = self.phones[phone].slot;
         self.shard
             .handle_datagram(self.now, slot, Channel::Rtp, source, bytes);
         self.drain();

@@ -92,6 +92,35 @@ fn a_silent_source_that_passes_through_is_a_pause_in_the_stream() {
 }
 
 #[test]
+fn while_a_phone_is_silent_a_stranger_gets_neither_its_ear_nor_its_mouth_nor_its_keys() {
+    let stranger = "203.0.113.66:4000".parse().unwrap();
+    let mut world = World::monitored(G711);
+    world.run(200);
+    let mut elsewhere = World::talking(G711);
+    elsewhere.run(40);
+    let said = elsewhere.phones[USER].received.clone();
+    world.barge();
+    world.phones[COACH].speaks = Speaks::Nothing;
+    world.run(700);
+    world.forget();
+
+    // What the harness asserts of every packet out: it goes to the phone.
+    for round in 0..100_u8 {
+        let mut bytes = vec![0x80, 0, 0, round, 0, 0, round, 0, 0, 0, 0, 66];
+        bytes.extend_from_slice(&said[0].payload);
+        world.deliver_from(stranger, COACH, &mut bytes);
+        let mut key = vec![0x80, 0x80 | 101, 1, round, 0, 0, 0, 0, 0, 0, 0, 66];
+        key.extend_from_slice(&[1, 0x80, 3, 0x20]);
+        world.deliver_from(stranger, COACH, &mut key);
+        world.run(20);
+    }
+
+    assert_eq!(world.keys_of(COACH), []);
+    assert_eq!(world.ears_of(USER), [PUPIL]);
+    assert!(world.phones[COACH].received.len() >= 99);
+}
+
+#[test]
 fn a_supervisor_in_no_call_hears_prompts_and_else_silence_that_keeps_the_line_open() {
     let mut world = World::empty();
     let phone = world.open(Codec::Opus);

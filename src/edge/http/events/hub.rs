@@ -4,7 +4,7 @@
 //! database beside it, for all calls that began together at once, and no reader and no webhook can
 //! hold it up.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tracing::warn;
 
 use crate::control::input::Identity;
 use crate::control::output::Notice;
+use crate::control::route::AgentKey;
 use crate::control::snapshot::CallView;
 use crate::edge::clock;
 use crate::edge::http::calls;
@@ -244,11 +245,16 @@ impl Hub {
 
 /// The calls whose agents somebody watches.
 async fn watched(store: &Store, begun: Vec<Begun>) -> Result<Vec<Watched>, StoreError> {
-    let agent = |call: &Begun| (call.organisation.clone(), call.agent.clone());
-    let agents: BTreeSet<(Arc<str>, Arc<str>)> = begun.iter().map(agent).collect();
-    let mut watchers: BTreeMap<(Arc<str>, Arc<str>), Vec<Arc<str>>> = BTreeMap::new();
-    for one in store.watchers(&agents).await? {
-        let agent = (one.organisation.into(), one.extension.into());
+    let agent = |call: &Begun| AgentKey {
+        organisation: call.organisation.clone(),
+        extension: call.agent.clone(),
+    };
+    let mut watchers: BTreeMap<AgentKey, Vec<Arc<str>>> = BTreeMap::new();
+    for one in store.watchers(&begun.iter().map(agent).collect()).await? {
+        let agent = AgentKey {
+            organisation: one.organisation.into(),
+            extension: one.extension.into(),
+        };
         watchers.entry(agent).or_default().push(one.user.into());
     }
     let watched = begun.into_iter().filter_map(|call| {
