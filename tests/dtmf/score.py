@@ -129,7 +129,7 @@ def listed(values):
     return ", ".join(but_last) + " and " + last if but_last else last
 met = listed(wanted - n for n in missed.values())
 latest = max(results[s]["role"][group]["max"] for s in seeds for group in groups_of_keys)
-line = "| in-band keys | %s of %d targets met with seeds %s; imagined in %.1f h of human speech, %.1f h of synthetic speech and %.1f h of music: %d in a menu, %d in a session, where a key is known after at most %.0f ms | [table](fixtures/tables/dtmf.md), %s |" % (
+line = "| in-band keys | %s of %d targets met with seeds %s; imagined in %.1f h of human speech, %.1f h of synthetic speech and %.1f h of music: %d in a menu, %d in a session, where a clean key is known after at most %.0f ms | [table](fixtures/tables/dtmf.md), %s |" % (
     met, wanted, listed(seeds), m["talkoff.speech_hours"], m["talkoff.synth_hours"], m["talkoff.music_hours"],
     m["talkoff.all_hits"], t["talkoff.all_hits"], latest, version)
 readme = ROOT / "README.md"

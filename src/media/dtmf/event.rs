@@ -140,9 +140,18 @@ impl Press {
 
         let ahead = timestamp_distance(self.timestamp, header.timestamp);
         let longest = i32::from(u16::MAX);
+        // Some senders count one too many.
+        let whole = |segment: i32| {
+            ahead >= segment && ahead % segment == 0 && ahead / segment <= LOST_SEGMENTS
+        };
         let next_segment = (longest - SEGMENT_SLACK..=longest).contains(&ahead)
-            || ahead > longest && ahead % longest == 0 && ahead / longest <= LOST_SEGMENTS;
+            || whole(longest)
+            || whole(longest + 1);
         if next_segment && self.duration > u16::MAX / 2 {
+            return true;
+        }
+        // A shorter segment goes on where the one before stood, which had not ended.
+        if unbroken && !header.marker && ahead == i32::from(self.duration) {
             return true;
         }
 
@@ -209,7 +218,7 @@ mod tests {
 
     #[test]
     fn a_press_longer_than_its_duration_field_is_one_key() {
-        for segment in [65_535, 65_440, 64_800] {
+        for segment in [65_536, 65_535, 65_440, 64_800] {
             let mut phone = Phone::new();
             assert_eq!(phone.sends(1, FIRST, 160, false), Some('1'));
 
@@ -220,6 +229,26 @@ mod tests {
                 assert_eq!(phone.sends(1, begun, 160, false), None);
             }
         }
+    }
+
+    #[test]
+    fn segments_that_are_shorter_than_they_could_be_are_one_key() {
+        let mut phone = Phone::new();
+        assert_eq!(phone.sends(4, FIRST, 160, false), Some('4'));
+
+        for n in 1..5 {
+            phone.sends(4, FIRST.wrapping_add((n - 1) * 8_000), 8_000, false);
+
+            assert_eq!(
+                phone.sends(4, FIRST.wrapping_add(n * 8_000), 160, false),
+                None
+            );
+        }
+        phone.sends(4, FIRST.wrapping_add(32_000), 8_000, true);
+        assert_eq!(
+            phone.sends(4, FIRST.wrapping_add(40_000), 160, false),
+            Some('4')
+        );
     }
 
     #[test]
