@@ -11,7 +11,7 @@ use crate::edge::sip::Shared;
 use crate::edge::sip::digest::{Algorithm, Check, Offer, ha1};
 use crate::edge::sip::message::{header, headers_of};
 use crate::edge::sip::settings::{CallerIdPolicy, Trunk};
-use crate::edge::sip::uri::{NameAddr, SipUri, unescape};
+use crate::edge::sip::uri::{NameAddr, SipUri, split_unquoted, unescape};
 
 /// A caller that was let in.
 #[derive(Debug)]
@@ -78,10 +78,7 @@ fn from_trunk(
     from: Option<&NameAddr>,
     from_user: Option<String>,
 ) -> Caller {
-    let asserted = headers_of(headers, "P-Asserted-Identity")
-        .filter_map(NameAddr::parse_list)
-        .flatten()
-        .find_map(|identity| user_of(&identity.uri).map(|user| (user, identity)));
+    let asserted = asserted(headers);
     let believed = match trunk.caller_id {
         CallerIdPolicy::Trusted => true,
         CallerIdPolicy::Verstat => is_verified(headers),
@@ -111,6 +108,25 @@ fn from_trunk(
         number,
         follow_source: false,
     }
+}
+
+/// What the trunk says of who calls: at most a SIP and a tel URI (RFC 3325 §9.1), in one header or in
+/// two. A telephone number tells more than a name or an extension there, a whole one most.
+fn asserted(headers: &Headers) -> Option<(String, NameAddr)> {
+    let rank = |user: &str| {
+        let digits = user.strip_prefix('+').unwrap_or(user);
+        let is_number = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+        match (is_number, user.starts_with('+')) {
+            (true, true) => 0,
+            (true, false) => 1,
+            (false, _) => 2,
+        }
+    };
+    headers_of(headers, "P-Asserted-Identity")
+        .flat_map(|value| split_unquoted(value, b','))
+        .filter_map(NameAddr::parse)
+        .filter_map(|identity| user_of(&identity.uri).map(|user| (user, identity)))
+        .min_by_key(|(user, _)| rank(user))
 }
 
 /// A passed verdict of the carrier on the number (ATIS-1000074, 3GPP TS 24.229 `verstat`). Lesser
@@ -342,6 +358,31 @@ mod tests {
 
         assert_eq!(number.as_deref(), Some("+358402"));
         assert_eq!(trust, CallerIdTrust::Trusted);
+    }
+
+    #[test]
+    fn of_several_asserted_identities_the_telephone_number_counts() {
+        let names = ["P-Asserted-Identity"; 2];
+        for values in [
+            &["<sip:x@h>, <tel:+358402>"][..],
+            &["<tel:+358-40-2>, \"A, b\" <sip:x@h>"],
+            &["<sip:1000@h>, <tel:+358402>"],
+            &["<sip:x@h>", "<tel:+358402>"],
+            &["<sip:+358402;cpc=ordinary@h;user=phone>", "<sip:x@h>"],
+            &["<sip:x@h>, <>, <sip:+358402@h>"],
+        ] {
+            let mut list = vec![FROM];
+            list.extend(names.into_iter().zip(values.iter().copied()));
+
+            let (number, _) = seen(CallerIdPolicy::Trusted, &list);
+
+            assert_eq!(number.as_deref(), Some("+358402"), "{values:?}");
+        }
+        let names_only = [FROM, (names[0], "<sip:x@h>, <sip:y@h>")];
+        assert_eq!(
+            seen(CallerIdPolicy::Trusted, &names_only).0.as_deref(),
+            Some("x")
+        );
     }
 
     #[test]
