@@ -28,6 +28,7 @@ mod requests;
 mod resolve;
 mod router;
 mod session;
+mod session_timer;
 mod settings;
 mod stream;
 mod tls;

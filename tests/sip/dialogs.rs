@@ -7,7 +7,7 @@ use sottovoce::control::output::SignalCommand;
 use sottovoce::id::RequestId;
 
 use crate::phone::{Call, Phone, sdp};
-use crate::world::{World, answer, description};
+use crate::world::{World, description};
 
 #[tokio::test]
 async fn a_hold_of_the_peer_is_asked_and_answered() {
@@ -390,24 +390,6 @@ async fn routes_that_a_proxy_recorded_are_followed() {
             format!("<sip:{};lr>", phone.addr())
         ]
     );
-}
-
-#[tokio::test]
-async fn session_timers_are_left_to_the_peer() {
-    let mut world = World::new().await;
-    let carrier = world.carrier().await;
-    let mut call = Call::new(&carrier, "+358401", "204");
-
-    let timer = "Supported: timer\r\nSession-Expires: 90\r\n";
-    carrier
-        .send(&call.request("INVITE", timer, &sdp(4000)))
-        .await;
-    let (leg, _) = world.invited().await;
-    world.sip.send(leg, answer());
-
-    let ok = carrier.expect(200).await;
-    assert_eq!(ok.header("Session-Expires"), "90;refresher=uac");
-    assert_eq!(ok.header("Require"), "timer");
 }
 
 #[tokio::test]

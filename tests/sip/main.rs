@@ -10,8 +10,10 @@ mod common {
 mod dialogs;
 mod flood;
 mod hostile;
+mod matching;
 mod people;
 mod phone;
 mod sipp;
 mod streams;
+mod timers;
 mod world;

@@ -154,6 +154,22 @@ impl World {
         Self::start(settings, inbox).await
     }
 
+    /// Where sessions may be as short as a second (RFC 4028 §4 wants 90).
+    pub async fn of_short_sessions() -> Self {
+        let listen = [Transport::Udp, Transport::Tcp].map(|transport| Listener {
+            transport,
+            addr: "127.0.0.1:0".parse().expect("an address"),
+        });
+        let settings = SipSettings {
+            listen: listen.to_vec(),
+            domain: REALM.to_owned(),
+            trunks: trunks(None),
+            shortest_session: Duration::from_secs(1),
+            ..SipSettings::default()
+        };
+        Self::start(settings, 64).await
+    }
+
     pub async fn start(settings: SipSettings, inbox: usize) -> Self {
         Self::try_start(settings, inbox)
             .await

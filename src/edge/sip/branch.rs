@@ -3,11 +3,12 @@
 use rsipstack::sip::{Header, Headers, Method, Request, Response};
 
 use crate::control::output::{Dial, Reason};
-use crate::edge::sip::dialog::Dialog;
+use crate::edge::sip::dialog::{Dialog, is_by};
 use crate::edge::sip::guard::ALLOW;
 use crate::edge::sip::leg::{Leg, TransactionId};
 use crate::edge::sip::message::{
-    NewRequest, branch, cseq, named, reason_value, set_description, token,
+    NewRequest, branch, call_id, cseq, named, reason_value, set_description, status_of, to_tag,
+    token,
 };
 use crate::edge::sip::resolve::{Way, from_value, own_uri};
 use crate::edge::sip::settings::Account;
@@ -23,9 +24,14 @@ pub struct Branch {
     pub account: Option<Account>,
     tried_with_account: bool,
     pub progress: Progress,
+    /// Tags of the phones that said that they ring: each has an early dialog with us.
+    ringing: Vec<String>,
     /// CANCEL goes out with the first provisional answer, not before it (RFC 3261 §9.1).
     cancel: Option<Option<Reason>>,
 }
+
+/// Phones of one INVITE that a proxy may ring at once; those beyond have no early dialog.
+const MAX_RINGING: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -76,12 +82,35 @@ impl Branch {
             account: way.account,
             tried_with_account: false,
             progress: Progress::Calling,
+            ringing: Vec::new(),
             cancel: None,
         })
     }
 
     pub fn seq(&self) -> u32 {
         cseq(&self.invite.headers)
+    }
+
+    /// The description that the INVITE offers.
+    pub fn offer(&self) -> &[u8] {
+        &self.invite.body
+    }
+
+    /// Notes the early dialog that a provisional answer makes (RFC 3261 §12.1.2).
+    pub fn rings(&mut self, response: &Response) {
+        if status_of(response) == 100 || self.ringing.len() >= MAX_RINGING {
+            return;
+        }
+        let tag = to_tag(&response.headers).unwrap_or_default();
+        if !self.ringing.contains(&tag) {
+            self.ringing.push(tag);
+        }
+    }
+
+    /// Whether a request comes out of an early dialog of this INVITE.
+    pub fn is_early(&self, request: &Request) -> bool {
+        call_id(&self.invite.headers) == call_id(&request.headers)
+            && self.ringing.iter().any(|tag| is_by(tag, request))
     }
 
     /// A provisional answer: a CANCEL that waited for it goes out.

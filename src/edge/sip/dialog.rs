@@ -185,6 +185,16 @@ impl Dialog {
     pub fn is_of(&self, response: &Response) -> bool {
         to_tag(&response.headers).is_some_and(|tag| tag == self.remote_tag)
     }
+
+    /// Whether a request comes from the peer of this dialog: the leg was found by what is ours.
+    pub fn is_from_peer(&self, request: &Request) -> bool {
+        is_by(&self.remote_tag, request)
+    }
+}
+
+/// Whether that tag is the sender's. A peer that gave none (RFC 2543) is known by ours alone.
+pub fn is_by(tag: &str, request: &Request) -> bool {
+    tag.is_empty() || from_tag(&request.headers).is_some_and(|sender| sender == tag)
 }
 
 fn contact(headers: &rsipstack::sip::Headers) -> Option<String> {

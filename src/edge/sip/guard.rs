@@ -54,6 +54,9 @@ const RETRY_AFTER_S: u32 = 5;
 /// Methods that this product serves; the text of `Allow`.
 pub const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, REFER, NOTIFY, REGISTER";
 
+/// Extensions that a peer may require (RFC 4028); the text of `Supported`.
+pub const SUPPORTED: &str = "timer";
+
 /// Methods that exist, but not here: 405 where an unknown word gets 501.
 const KNOWN_ELSEWHERE: [&str; 4] = ["PRACK", "SUBSCRIBE", "PUBLISH", "MESSAGE"];
 /// UPDATE is served, but not advertised: a refresh without offer is accepted, no more.
@@ -324,13 +327,12 @@ fn check_request<'a>(
         }
         _ => return Err(Refusal::bad("Request-URI unreadable")),
     }
-    // Nothing is supported that a peer could require; ACK and CANCEL cannot be refused for it
-    // (RFC 3261 §8.2.2.3).
+    // ACK and CANCEL cannot be refused for what they require (RFC 3261 §8.2.2.3).
     let wanted: Vec<&str> = head
         .all("require")
         .flat_map(|(_, value)| value.split(','))
         .map(str::trim)
-        .filter(|tag| !tag.is_empty())
+        .filter(|tag| !tag.is_empty() && !tag.eq_ignore_ascii_case(SUPPORTED))
         .collect();
     if !wanted.is_empty() && *method != "ACK" && *method != "CANCEL" {
         return Err(Refusal::new(420, "Bad Extension").with("Unsupported", wanted.join(", ")));

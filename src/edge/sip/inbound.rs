@@ -7,19 +7,21 @@ use rsipstack::transaction::transaction::Transaction;
 
 use crate::control::input::{Invitation, Signal};
 use crate::control::output::{Reason, SignalCommand};
-use crate::edge::sip::Shared;
+use crate::edge::clock;
 use crate::edge::sip::challenge::challenges;
 use crate::edge::sip::dialog::Dialog;
 use crate::edge::sip::identify::{self, Refused};
-use crate::edge::sip::leg::{Leg, Mail, News, ServerInvite};
+use crate::edge::sip::leg::{Leg, LegTable, Mail, News, ServerInvite};
 use crate::edge::sip::message::{
     ACCEPT, Answer, call_id, description, header, reason_value, token,
 };
 use crate::edge::sip::refer::replaced_leg;
 use crate::edge::sip::requests::{answer_simple, is_reserved_for_dialogs};
 use crate::edge::sip::session::{Session, Unacknowledged};
+use crate::edge::sip::session_timer::{SessionTimer, too_short};
 use crate::edge::sip::transport::Flow;
 use crate::edge::sip::uri::SipUri;
+use crate::edge::sip::{Shared, requests};
 use crate::wire::sdp::SessionDescription;
 
 /// Seconds after which a refused caller may try again.
@@ -28,9 +30,17 @@ const RETRY_AFTER: &str = "5";
 /// Takes a new INVITE to its end.
 pub async fn invited(shared: Arc<Shared>, mut transaction: Transaction, flow: Flow) {
     let own_tag = token();
+    let Some(begun) = LegTable::begin(&shared, &transaction.original) else {
+        let answer = Answer::new(&transaction.original, 482)
+            .tagged(&own_tag)
+            .build();
+        refuse(shared, transaction, answer);
+        return;
+    };
     let invitation = match admit(&shared, &transaction.original, &flow, &own_tag).await {
         Ok(admitted) => admitted,
         Err(answer) => {
+            drop(begun);
             refuse(shared, transaction, *answer);
             return;
         }
@@ -49,7 +59,7 @@ pub async fn invited(shared: Arc<Shared>, mut transaction: Transaction, flow: Fl
     // The stack repeats the last answer to a repeated INVITE: from here on there is one.
     let _ = transaction.send_trying().await;
     let id = shared.next_leg();
-    let mut leg = Leg::new(shared, id);
+    let mut leg = Leg::new(shared, id).begun_by(begun);
     leg.claim(call_id(&transaction.original.headers), &own_tag);
     let invite = leg.serve(transaction, dialog.flow.closed.clone());
     let offerless = invitation.sdp.is_none();
@@ -63,6 +73,7 @@ pub async fn invited(shared: Arc<Shared>, mut transaction: Transaction, flow: Fl
         dialog,
         own_tag,
         offerless,
+        timer: None,
     }
     .run()
     .await;
@@ -128,6 +139,9 @@ async fn admit(
     if header(headers, "Accept").is_some_and(|accept| !accepts_sdp(accept)) {
         return Err(Box::new(refuse(406).build()));
     }
+    if let Some(refusal) = too_short(invite, shared.settings.shortest_session) {
+        return Err(Box::new(refusal.tagged(own_tag).build()));
+    }
     let sdp = description(headers, &invite.body)
         .map_err(|error| Box::new(refuse(error.status()).with("Accept", ACCEPT).build()))?;
     let dialled = SipUri::parse(&invite.uri.to_string())
@@ -175,6 +189,8 @@ struct Ringing {
     dialog: Dialog,
     own_tag: String,
     offerless: bool,
+    /// Runs from our 200 on.
+    timer: Option<SessionTimer>,
 }
 
 enum Next {
@@ -217,6 +233,7 @@ impl Ringing {
         };
         Session::new(self.leg, self.dialog, None)
             .waiting_for_ack(unacknowledged)
+            .timed_by(self.timer)
             .start();
     }
 
@@ -237,9 +254,12 @@ impl Ringing {
                     .with_record_route()
                     .with("Contact", self.dialog.flow.contact())
                     .with_capabilities();
-                let answer = with_session_expires(answer, &self.invite.request)
-                    .with_description(&sdp)
-                    .build();
+                self.timer = SessionTimer::asked(clock::now(), &self.invite.request, None);
+                let answer =
+                    SessionTimer::promise(self.timer.as_ref(), &self.invite.request, answer)
+                        .with_description(&sdp)
+                        .build();
+                self.timer = self.timer.take().map(|it| it.describing(&answer.body));
                 self.invite.answer(answer);
                 return Next::Answered;
             }
@@ -301,8 +321,12 @@ impl Ringing {
 
     /// A request of the caller inside the early dialog.
     async fn request(&mut self, mut transaction: Transaction) -> Next {
+        if !self.dialog.is_from_peer(&transaction.original) {
+            self.leg.refuse(transaction, 481).await;
+            return Next::Stay;
+        }
         if !self.dialog.takes(&transaction.original) {
-            answer_simple(&mut transaction, 500).await;
+            self.leg.refuse(transaction, 500).await;
             return Next::Stay;
         }
         match transaction.original.method {
@@ -316,39 +340,15 @@ impl Ringing {
             // A second INVITE before the first is answered (RFC 3261 §14.2).
             Method::Invite => {
                 let answer = Answer::new(&transaction.original, 500)
-                    .with("Retry-After", "3")
+                    .with("Retry-After", requests::retry_after())
                     .build();
                 refuse(self.leg.shared.clone(), transaction, answer);
             }
             _ => {
                 debug_assert!(is_reserved_for_dialogs(transaction.original.method));
-                crate::edge::sip::requests::serve(&self.leg, &mut transaction).await;
+                requests::serve(&self.leg, &mut transaction).await;
             }
         }
         Next::Stay
     }
-}
-
-/// Session timers (RFC 4028): this node refreshes nothing by itself. A caller that wants refreshes
-/// is given the part of the refresher; its re-INVITE and UPDATE are answered.
-pub fn with_session_expires<'a>(answer: Answer<'a>, request: &Request) -> Answer<'a> {
-    let Some(wanted) = header(&request.headers, "Session-Expires") else {
-        return answer;
-    };
-    let supports = crate::edge::sip::message::headers_of(&request.headers, "Supported")
-        .flat_map(|value| value.split(','))
-        .any(|tag| tag.trim().eq_ignore_ascii_case("timer"));
-    let Some(seconds) = wanted
-        .split(';')
-        .next()
-        .and_then(|seconds| seconds.trim().parse::<u32>().ok())
-    else {
-        return answer;
-    };
-    if !supports || wanted.to_ascii_lowercase().contains("refresher=uas") {
-        return answer;
-    }
-    answer
-        .with("Require", "timer")
-        .with("Session-Expires", format!("{seconds};refresher=uac"))
 }

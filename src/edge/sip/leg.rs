@@ -2,8 +2,9 @@
 //! transactions all come in through it, one after another, so the state of a dialog has one owner
 //! and no lock. A leg that panics takes nobody with it: control hears that it is lost.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rsipstack::sip::{Method, Request, Response, SipMessage, StatusCode, StatusCodeKind};
@@ -17,7 +18,8 @@ use crate::control::input::Signal;
 use crate::control::output::SignalCommand;
 use crate::edge::sip::Shared;
 use crate::edge::sip::late::LateAnswers;
-use crate::edge::sip::message::Answer;
+use crate::edge::sip::message::{Answer, call_id, cseq, from_tag};
+use crate::edge::sip::requests::answer_simple;
 use crate::edge::sip::transport::Flow;
 use crate::id::LegId;
 
@@ -58,6 +60,9 @@ pub struct LegTable {
     legs: Mutex<HashMap<LegId, Mailbox>>,
     /// By Call-ID and the tag that is ours.
     dialogs: Mutex<HashMap<(String, String), (LegId, Mailbox)>>,
+    /// INVITEs that legs began with: one word each, of what a merged one has in common with it.
+    invites: Mutex<HashSet<u64>>,
+    hashing: RandomState,
 }
 
 impl LegTable {
@@ -81,11 +86,40 @@ impl LegTable {
             .map(|(leg, _)| *leg)
     }
 
+    /// Notes an INVITE that begins a leg, until what it gives is dropped. `None` where another that
+    /// came along another way has begun one (RFC 3261 §8.2.2.2); repeats do not get here.
+    pub fn begin(shared: &Arc<Shared>, invite: &Request) -> Option<Begun> {
+        let headers = &invite.headers;
+        let (call_id, tag) = (call_id(headers), from_tag(headers));
+        let word = shared.legs.hashing.hash_one((call_id, tag, cseq(headers)));
+        let is_new = shared.legs.invites().insert(word);
+        is_new.then(|| Begun {
+            shared: shared.clone(),
+            word,
+        })
+    }
+
+    fn invites(&self) -> MutexGuard<'_, HashSet<u64>> {
+        self.invites.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn count(&self) -> usize {
         self.legs
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .len()
+    }
+}
+
+/// An INVITE that began a leg. Stays with the leg.
+pub struct Begun {
+    shared: Arc<Shared>,
+    word: u64,
+}
+
+impl Drop for Begun {
+    fn drop(&mut self) {
+        self.shared.legs.invites().remove(&self.word);
     }
 }
 
@@ -97,6 +131,8 @@ pub struct Leg {
     mailbox: Mailbox,
     dialogs: Vec<(String, String)>,
     transactions: u32,
+    /// Of a leg that the peer began.
+    begun: Option<Begun>,
 }
 
 impl Leg {
@@ -115,7 +151,14 @@ impl Leg {
             mailbox,
             dialogs: Vec::new(),
             transactions: 0,
+            begun: None,
         }
+    }
+
+    /// Says which INVITE of the peer this leg is of.
+    pub fn begun_by(mut self, begun: Begun) -> Self {
+        self.begun = Some(begun);
+        self
     }
 
     /// From now on requests of this dialog come to this leg.
@@ -183,6 +226,17 @@ impl Leg {
         invite
     }
 
+    /// Refuses a request of the peer that is not looked at any further.
+    pub async fn refuse(&mut self, mut transaction: Transaction, status: u16) {
+        if transaction.original.method == Method::Invite {
+            // Its transaction waits for the ACK.
+            let answer = Answer::new(&transaction.original, status).build();
+            self.serve(transaction, None).answer(answer);
+        } else {
+            answer_simple(&mut transaction, status).await;
+        }
+    }
+
     /// Sends a request of ours. Its answers come as news.
     pub fn request(&mut self, request: Request, flow: &Flow) -> TransactionId {
         let id = self.next_transaction();
@@ -200,6 +254,7 @@ impl Leg {
 
 impl Drop for Leg {
     fn drop(&mut self) {
+        self.begun = None;
         self.shared
             .legs
             .legs

@@ -9,7 +9,7 @@ use rsipstack::transport::SipAddr;
 
 use crate::control::output::Reason;
 use crate::edge::sip::body;
-use crate::edge::sip::guard::ALLOW;
+use crate::edge::sip::guard::{ALLOW, SUPPORTED};
 use crate::edge::sip::uri::NameAddr;
 use crate::wire::sdp::SessionDescription;
 
@@ -138,7 +138,9 @@ impl<'a> Answer<'a> {
     }
 
     pub fn with_capabilities(self) -> Self {
-        self.with("Allow", ALLOW).with("Accept", ACCEPT)
+        self.with("Allow", ALLOW)
+            .with("Accept", ACCEPT)
+            .with("Supported", SUPPORTED)
     }
 
     pub fn with_description(mut self, description: &SessionDescription) -> Self {

@@ -6,7 +6,8 @@
 
 use std::time::Duration;
 
-use rsipstack::sip::{Response, StatusCodeKind};
+use rsipstack::sip::{Method, Response, StatusCodeKind};
+use rsipstack::transaction::transaction::Transaction;
 use std::time::Instant;
 
 use crate::control::input::Signal;
@@ -15,9 +16,10 @@ use crate::edge::clock;
 use crate::edge::sip::branch::{Branch, Progress};
 use crate::edge::sip::leg::{Leg, Mail, News, TransactionId};
 use crate::edge::sip::message::{description, status_of};
-use crate::edge::sip::requests::{answer_simple, serve};
+use crate::edge::sip::requests::serve;
 use crate::edge::sip::resolve::ways;
 use crate::edge::sip::session::Session;
+use crate::edge::sip::session_timer::SessionTimer;
 
 /// How long a phone may ring when nobody else sets an end to it (RFC 3261 timer C).
 const RINGING: Duration = Duration::from_secs(200);
@@ -108,18 +110,8 @@ impl Dialling {
                 None => self.time_is_up().await,
                 Some(Mail::Command(command)) => self.obey(*command).await,
                 Some(Mail::News { transaction, news }) => self.hear(transaction, news).await,
-                Some(Mail::Request(mut transaction)) => {
-                    // The callee in its early dialog. A BYE has no business there (§15).
-                    match transaction.original.method {
-                        rsipstack::sip::Method::Invite => {
-                            let answer =
-                                crate::edge::sip::message::Answer::new(&transaction.original, 491)
-                                    .build();
-                            self.leg.serve(*transaction, None).answer(answer);
-                        }
-                        rsipstack::sip::Method::Bye => answer_simple(&mut transaction, 481).await,
-                        _ => serve(&self.leg, &mut transaction).await,
-                    }
+                Some(Mail::Request(transaction)) => {
+                    self.request(*transaction).await;
                     Next::Stay
                 }
             };
@@ -143,9 +135,26 @@ impl Dialling {
         }
         self.leg.tell(Signal::Answered { sdp }).await;
         let account = self.branches[winner].account.clone();
+        let shortest = self.leg.shared.settings.shortest_session;
+        let timer = SessionTimer::agreed(clock::now(), &response.headers, shortest, None)
+            .map(|timer| timer.describing(self.branches[winner].offer()));
         Session::new(self.leg, dialog, account)
             .made_by(self.branches, winner)
+            .timed_by(timer)
             .start();
+    }
+
+    /// A request of a callee in its early dialog.
+    async fn request(&mut self, mut transaction: Transaction) {
+        let request = &transaction.original;
+        let is_early = self.branches.iter().any(|branch| branch.is_early(request));
+        match request.method {
+            _ if !is_early => self.leg.refuse(transaction, 481).await,
+            Method::Invite => self.leg.refuse(transaction, 491).await,
+            // It has no business there (RFC 3261 §15).
+            Method::Bye => self.leg.refuse(transaction, 481).await,
+            _ => serve(&self.leg, &mut transaction).await,
+        }
     }
 
     fn wait(&self) -> Duration {
@@ -231,6 +240,7 @@ impl Dialling {
             News::Response(response) => match response.status_code.kind() {
                 StatusCodeKind::Provisional => {
                     self.branches[index].proceeds(&mut self.leg);
+                    self.branches[index].rings(&response);
                     self.progressed(&response).await;
                     Next::Stay
                 }

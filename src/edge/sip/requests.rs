@@ -6,7 +6,6 @@ use rsipstack::transaction::transaction::Transaction;
 use crate::control::input::Signal;
 use crate::edge::sip::body;
 use crate::edge::sip::guard::ALLOW;
-use crate::edge::sip::inbound::with_session_expires;
 use crate::edge::sip::leg::Leg;
 use crate::edge::sip::message::{ACCEPT, Answer, header};
 
@@ -22,6 +21,11 @@ pub async fn send(transaction: &mut Transaction, answer: rsipstack::sip::Respons
     }
 }
 
+/// Seconds after which a peer may try a re-INVITE again that met another (RFC 3261 §14.2).
+pub fn retry_after() -> String {
+    (getrandom::u32().unwrap_or(2) % 11).to_string()
+}
+
 /// Whether [`serve`] is meant for this method.
 pub fn is_reserved_for_dialogs(method: Method) -> bool {
     !matches!(
@@ -30,7 +34,7 @@ pub fn is_reserved_for_dialogs(method: Method) -> bool {
     )
 }
 
-/// INFO, OPTIONS, UPDATE, and what is refused.
+/// INFO, OPTIONS, UPDATE of an early dialog, and what is refused.
 pub async fn serve(leg: &Leg, transaction: &mut Transaction) {
     let request = &transaction.original;
     let answer = match request.method {
@@ -48,15 +52,9 @@ pub async fn serve(leg: &Leg, transaction: &mut Transaction) {
                 None => Answer::new(request, 415).with("Accept", ACCEPT).build(),
             }
         }
-        Method::Options => Answer::new(request, 200)
-            .with_capabilities()
-            .with("Supported", "")
-            .build(),
-        // A session refresh (RFC 4028 §9). An offer would have to go through control; UPDATE is
-        // not in Allow, so a peer that has one uses re-INVITE.
-        Method::Update if request.body.is_empty() => {
-            with_session_expires(Answer::new(request, 200), request).build()
-        }
+        Method::Options => Answer::new(request, 200).with_capabilities().build(),
+        // Before there is a session there is nothing to refresh.
+        Method::Update if request.body.is_empty() => Answer::new(request, 200).build(),
         Method::Update => Answer::new(request, 488).build(),
         // Nothing was subscribed to: our only subscriptions are those of a REFER of the peer.
         Method::Notify => Answer::new(request, 481).build(),

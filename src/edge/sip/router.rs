@@ -65,7 +65,7 @@ fn answer(mut transaction: Transaction, status: u16) {
         let tag = token();
         let mut answer = Answer::new(&transaction.original, status).tagged(&tag);
         match status {
-            200 => answer = answer.with_capabilities().with("Supported", ""),
+            200 => answer = answer.with_capabilities(),
             405 => answer = answer.with("Allow", ALLOW),
             _ => {}
         }

@@ -7,16 +7,19 @@
 //! Dialling ── 200 came, ACK sent ─────────────────────────────┘
 //! ```
 //!
-//! Beside these run at most one re-INVITE of either side and any number of REFERs. A BYE of ours
+//! Beside these run at most one re-INVITE of either side, any number of REFERs, and a session timer
+//! where the peer wants one. A BYE of ours
 //! waits for the ACK of our 200 (RFC 3261 §15): before it the peer may not know the dialog.
 
 mod news;
+mod refresh;
 
 use rsipstack::sip::{Method, Request};
 use rsipstack::transaction::transaction::Transaction;
 
 use crate::control::input::Signal;
 use crate::control::output::{Reason, SignalCommand};
+use crate::edge::clock;
 use crate::edge::sip::branch::Branch;
 use crate::edge::sip::dialog::Dialog;
 use crate::edge::sip::leg::{Leg, Mail, ServerInvite, TransactionId};
@@ -24,7 +27,8 @@ use crate::edge::sip::message::{
     ACCEPT, Answer, description, header, named, reason_value, set_description,
 };
 use crate::edge::sip::refer::{Refer, Refers};
-use crate::edge::sip::requests::{answer_simple, send, serve};
+use crate::edge::sip::requests::{answer_simple, retry_after, send, serve};
+use crate::edge::sip::session_timer::{SessionTimer, too_short};
 use crate::edge::sip::settings::Account;
 use crate::id::RequestId;
 use crate::wire::sdp::SessionDescription;
@@ -43,6 +47,7 @@ pub struct Session {
     incoming: Option<Incoming>,
     outgoing: Option<Outgoing>,
     refers: Refers,
+    timer: Option<Box<SessionTimer>>,
     ending: Ending,
 }
 
@@ -61,9 +66,10 @@ struct Incoming {
     offerless: bool,
 }
 
-/// A re-INVITE of ours.
+/// A re-INVITE of ours, or an UPDATE that refreshes the session.
 struct Outgoing {
-    request: RequestId,
+    /// Control's; a refresh is nobody's but ours.
+    request: Option<RequestId>,
     transaction: TransactionId,
     sent: Request,
     tried_with_account: bool,
@@ -100,6 +106,7 @@ impl Session {
             incoming: None,
             outgoing: None,
             refers: Refers::default(),
+            timer: None,
             ending: Ending::No,
         }
     }
@@ -114,6 +121,12 @@ impl Session {
     pub fn made_by(mut self, branches: Vec<Branch>, winner: usize) -> Self {
         self.branches = branches;
         self.winner = Some(winner);
+        self
+    }
+
+    /// Begins with a timer that the 2xx set.
+    pub fn timed_by(mut self, timer: Option<SessionTimer>) -> Self {
+        self.timer = timer.map(Box::new);
         self
     }
 
@@ -135,10 +148,20 @@ impl Session {
     async fn run(mut self) {
         loop {
             // A leg waits nearly all its life, and what it does with a letter is not kept meanwhile.
-            let next = match self.leg.next().await {
-                Mail::Command(command) => Box::pin(self.obey(*command)).await,
-                Mail::Request(transaction) => Box::pin(self.request(*transaction)).await,
-                Mail::News { transaction, news } => Box::pin(self.hear(transaction, news)).await,
+            let mail = match self.due() {
+                Some(due) => {
+                    let left = due.saturating_duration_since(clock::now());
+                    Box::pin(self.leg.next_within(left)).await
+                }
+                None => Some(self.leg.next().await),
+            };
+            let next = match mail {
+                Some(Mail::Command(command)) => Box::pin(self.obey(*command)).await,
+                Some(Mail::Request(transaction)) => Box::pin(self.request(*transaction)).await,
+                Some(Mail::News { transaction, news }) => {
+                    Box::pin(self.hear(transaction, news)).await
+                }
+                None => Box::pin(self.time_is_up()).await,
             };
             if next == Next::Over {
                 return;
@@ -156,7 +179,11 @@ impl Session {
             SignalCommand::RefuseReinvite { request, status } => {
                 if let Some(mut incoming) = self.take_incoming(request) {
                     let status = status.clamp(300, 699);
-                    let answer = Answer::new(&incoming.invite.request, status).build();
+                    let mut answer = Answer::new(&incoming.invite.request, status);
+                    if status == 500 {
+                        answer = answer.with("Retry-After", retry_after());
+                    }
+                    let answer = answer.build();
                     incoming.invite.answer(answer);
                 }
             }
@@ -272,9 +299,12 @@ impl Session {
         invite
             .headers
             .push(named("Allow", crate::edge::sip::guard::ALLOW));
+        if let Some(timer) = &self.timer {
+            timer.ask(&mut invite);
+        }
         set_description(&mut invite, &sdp);
         self.outgoing = Some(Outgoing {
-            request,
+            request: Some(request),
             transaction: self.leg.request(invite.clone(), &flow),
             sent: invite,
             tried_with_account: false,
@@ -291,9 +321,11 @@ impl Session {
             .with_record_route()
             .with("Contact", self.dialog.flow.contact())
             .with_capabilities();
-        let answer = crate::edge::sip::inbound::with_session_expires(answer, invite)
+        let timer = SessionTimer::asked(clock::now(), invite, self.timer.as_deref());
+        let answer = SessionTimer::promise(timer.as_ref(), invite, answer)
             .with_description(sdp)
             .build();
+        self.timer = timer.map(|timer| Box::new(timer.describing(&answer.body)));
         incoming.invite.answer(answer);
         self.unacknowledged = Some(Unacknowledged {
             transaction: incoming.invite.id,
@@ -324,8 +356,12 @@ impl Session {
     // Requests of the peer.
 
     async fn request(&mut self, mut transaction: Transaction) -> Next {
+        if !self.dialog.is_from_peer(&transaction.original) {
+            self.leg.refuse(transaction, 481).await;
+            return Next::Stay;
+        }
         if !self.dialog.takes(&transaction.original) {
-            answer_simple(&mut transaction, 500).await;
+            self.leg.refuse(transaction, 500).await;
             return Next::Stay;
         }
         if transaction.original.method == Method::Invite
@@ -337,6 +373,7 @@ impl Session {
             Method::Bye => return self.bye(transaction).await,
             Method::Invite => self.reinvited(transaction).await,
             Method::Refer => self.referred(transaction).await,
+            Method::Update => self.updated(transaction).await,
             _ => serve(&self.leg, &mut transaction).await,
         }
         Next::Stay
@@ -377,13 +414,13 @@ impl Session {
         let request = &transaction.original;
         let refusal = if !matches!(self.ending, Ending::No) {
             Some(Answer::new(request, 481))
-        } else if self.outgoing.is_some() {
+        } else if self.has_invite_out() {
             // Glare (RFC 3261 §14.2).
             Some(Answer::new(request, 491))
         } else if self.incoming.is_some() || self.unacknowledged.is_some() {
-            Some(Answer::new(request, 500).with("Retry-After", "2"))
+            Some(Answer::new(request, 500).with("Retry-After", retry_after()))
         } else {
-            None
+            too_short(request, self.leg.shared.settings.shortest_session)
         };
         if let Some(refusal) = refusal {
             let refusal = refusal.build();
@@ -417,6 +454,12 @@ impl Session {
                 invite.answer(answer);
             }
         }
+    }
+
+    fn has_invite_out(&self) -> bool {
+        self.outgoing
+            .as_ref()
+            .is_some_and(|outgoing| outgoing.sent.method == Method::Invite)
     }
 
     async fn referred(&mut self, mut transaction: Transaction) {

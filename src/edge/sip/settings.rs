@@ -25,6 +25,9 @@ pub struct SipSettings {
     pub tls: Option<TlsFiles>,
     /// RFC 3261 T1. Everything that waits for a peer waits for multiples of it; tests shorten it.
     pub t1: Duration,
+    /// The shortest session that a peer may ask for; shorter ones get 422. RFC 4028 §4 allows
+    /// nothing below 90 s; tests shorten it.
+    pub shortest_session: Duration,
     /// How often a phone that registered over UDP is sent something, so that a router before it
     /// keeps its door open: routers forget a silent flow after 30 s and more (RFC 5626 §3.5.2).
     pub keep_alive: Duration,
@@ -39,6 +42,7 @@ impl Default for SipSettings {
             trunks: Vec::new(),
             tls: None,
             t1: Duration::from_millis(500),
+            shortest_session: Duration::from_secs(90),
             keep_alive: Duration::from_secs(25),
         }
     }

@@ -1,6 +1,6 @@
 //! What a standing leg hears of its transactions: answers, acknowledgements, and their ends.
 
-use rsipstack::sip::{Response, StatusCodeKind};
+use rsipstack::sip::{Method, Response, StatusCodeKind};
 
 use crate::control::input::Signal;
 use crate::edge::sip::leg::{News, TransactionId};
@@ -184,25 +184,32 @@ impl Session {
                 let Some(outgoing) = self.outgoing.take() else {
                     return Next::Stay;
                 };
-                let seq = cseq(&outgoing.sent.headers);
                 self.note_target(&response.headers).await;
-                self.reinvited = Some((outgoing.transaction, seq));
-                let shared = self.leg.shared.clone();
-                self.dialog.acknowledge(&shared, seq).await;
-                let sdp = description(&response.headers, &response.body)
-                    .ok()
-                    .flatten();
-                self.leg
-                    .tell(Signal::ReinviteAnswered {
-                        request: outgoing.request,
-                        result: Ok(sdp),
-                    })
-                    .await;
+                self.refreshed(&outgoing.sent, &response.headers);
+                if outgoing.sent.method == Method::Invite {
+                    let seq = cseq(&outgoing.sent.headers);
+                    self.reinvited = Some((outgoing.transaction, seq));
+                    let shared = self.leg.shared.clone();
+                    self.dialog.acknowledge(&shared, seq).await;
+                }
+                // The answer to a refresh says what was agreed before (RFC 4028 §9).
+                if let Some(request) = outgoing.request {
+                    let sdp = description(&response.headers, &response.body)
+                        .ok()
+                        .flatten();
+                    let result = Ok(sdp);
+                    self.leg
+                        .tell(Signal::ReinviteAnswered { request, result })
+                        .await;
+                }
                 Next::Stay
             }
             _ => {
                 if matches!(status, 401 | 407) && self.retry_reinvite(&response).await {
                     return Next::Stay;
+                }
+                if let (Some(timer), Some(outgoing)) = (&mut self.timer, &self.outgoing) {
+                    timer.refused(outgoing.sent.method, status, &response.headers);
                 }
                 self.reinvite_failed(status).await
             }
@@ -234,14 +241,20 @@ impl Session {
         let Some(outgoing) = self.outgoing.take() else {
             return Next::Stay;
         };
+        let is_gone = matches!(status, 408 | 481) && matches!(self.ending, Ending::No);
+        let Some(request) = outgoing.request else {
+            // RFC 4028 §10: nobody is there, or nobody who knows of the call.
+            return match is_gone {
+                true => self.expire().await,
+                false => Next::Stay,
+            };
+        };
+        let result = Err(status);
         self.leg
-            .tell(Signal::ReinviteAnswered {
-                request: outgoing.request,
-                result: Err(status),
-            })
+            .tell(Signal::ReinviteAnswered { request, result })
             .await;
         // The dialog is gone at the other end (RFC 3261 §12.2.1.2).
-        if matches!(status, 408 | 481) && matches!(self.ending, Ending::No) {
+        if is_gone {
             self.leg.tell(Signal::Lost).await;
             return Next::Over;
         }
