@@ -1,7 +1,8 @@
 //! Keys into entries: what is typed up to `#`.
 //!
-//! `#` completes an entry, `*` clears it, and three seconds without a key clear it too. The
-//! collector does not know what an entry means; see `menu`.
+//! `#` completes an entry, `*` clears it, and three seconds without a key clear it too, counted from
+//! the last key's release where the media tells of it. The collector does not know what an entry
+//! means; see `menu`.
 
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,10 @@ use crate::media::dtmf::Digit;
 /// How long the next key of an entry may take.
 pub const INTER_DIGIT: Duration = Duration::from_secs(3);
 
+/// How long after a key the next one may come at most: of a key that is down for longer the release
+/// has got lost.
+const LONGEST_HOLD: Duration = Duration::from_secs(15);
+
 /// Keys in an entry. A longer one is complete as `TooLong` and never acts as its beginning.
 pub const MAX_KEYS: usize = 32;
 
@@ -17,7 +22,14 @@ pub const MAX_KEYS: usize = 32;
 pub struct DigitCollector {
     typed: String,
     too_long: bool,
-    deadline: Option<Instant>,
+    typing: Option<Typing>,
+}
+
+/// An entry that is not complete.
+#[derive(Clone, Copy)]
+struct Typing {
+    pressed_at: Instant,
+    deadline: Instant,
 }
 
 /// Prints nothing of the keys: they may be a PIN.
@@ -62,21 +74,31 @@ impl DigitCollector {
                 } else {
                     self.too_long = true;
                 }
-                self.deadline = Some(now + INTER_DIGIT);
+                self.typing = Some(Typing {
+                    pressed_at: now,
+                    deadline: now + INTER_DIGIT,
+                });
                 None
             }
         }
     }
 
+    /// The last key is still down, or was released only now: the time for the next one begins anew.
+    pub fn handle_hold(&mut self, now: Instant) {
+        if let Some(typing) = &mut self.typing {
+            typing.deadline = (now + INTER_DIGIT).min(typing.pressed_at + LONGEST_HOLD);
+        }
+    }
+
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Collected> {
-        match self.deadline {
-            Some(deadline) if deadline <= now => self.clear(),
+        match self.typing {
+            Some(typing) if typing.deadline <= now => self.clear(),
             _ => None,
         }
     }
 
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadline
+        self.typing.map(|typing| typing.deadline)
     }
 
     /// Forgets what was typed: the question has changed.
@@ -154,6 +176,38 @@ mod tests {
         assert_eq!(
             collector.handle_digit(second + INTER_DIGIT, Digit::POUND),
             Some(Collected::Entry(Entry::Empty))
+        );
+    }
+
+    #[test]
+    fn the_time_for_the_next_key_runs_from_the_release() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut collector = DigitCollector::default();
+        collector.handle_hold(start);
+        assert_eq!(collector.poll_timeout(), None, "nothing was typed");
+        collector.handle_digit(start, digit('4'));
+
+        let released = start + 4 * second;
+        collector.handle_hold(released);
+        assert_eq!(collector.handle_timeout(released + 2 * second), None);
+        assert_eq!(
+            collector.handle_digit(released + 2 * second, Digit::POUND),
+            Some(keys("4"))
+        );
+    }
+
+    #[test]
+    fn a_key_whose_release_got_lost_does_not_stay_for_ever() {
+        let start = Instant::now();
+        let mut collector = DigitCollector::default();
+        collector.handle_digit(start, digit('4'));
+
+        collector.handle_hold(start + LONGEST_HOLD);
+
+        assert_eq!(
+            collector.handle_timeout(start + LONGEST_HOLD),
+            Some(Collected::Cleared)
         );
     }
 

@@ -38,6 +38,7 @@ impl Switchboard {
         if let Some(supervisor) = self.supervisors.get_mut(&leg) {
             supervisor.voice_shut = false;
         }
+        self.key_released(now, leg);
         let waited = self.session_mut(leg).is_some_and(|session| {
             std::mem::take(&mut session.unheard) && session.supervision == Supervision::TakenOver
         });

@@ -73,8 +73,20 @@ impl Switchboard {
         let Some(supervisor) = self.supervisors.get_mut(&leg) else {
             return;
         };
-        if let Some(Collected::Cleared) = supervisor.collector.handle_timeout(now) {
-            self.entry_cleared(now, leg);
+        if supervisor.voice_shut {
+            supervisor.collector.handle_hold(now);
+        }
+        match supervisor.collector.handle_timeout(now) {
+            Some(Collected::Cleared) => self.entry_cleared(now, leg),
+            Some(Collected::Entry(_)) | None => self.watch_entry(leg),
+        }
+    }
+
+    /// The key was released.
+    pub(in crate::control) fn key_released(&mut self, now: Instant, leg: LegId) {
+        if let Some(supervisor) = self.supervisors.get_mut(&leg) {
+            supervisor.collector.handle_hold(now);
+            self.watch_entry(leg);
         }
     }
 

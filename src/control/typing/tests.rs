@@ -3,7 +3,7 @@
 use crate::control::harness::stage::Stage;
 use crate::control::refusal::ErrorCode;
 use crate::control::role::{Ear, Supervision};
-use crate::media::command::{Command, KeyPassage};
+use crate::media::command::{Command, Event, KeyPassage};
 use crate::media::dtmf::DigitSource;
 use crate::media::matrix::Seat;
 use std::time::Duration;
@@ -33,6 +33,20 @@ fn a_half_typed_command_is_cleared_by_star_or_time_with_a_low_tone() {
     assert_eq!(stage.last_said(mia), "tone");
     stage.press(mia, "5#");
     assert_eq!(stage.role(mia), Some(Supervision::Monitoring));
+}
+
+#[test]
+fn a_key_that_is_held_long_is_no_half_typed_command() {
+    let (mut stage, _, mia) = Stage::listening();
+    stage.manners.releases = false;
+    stage.press(mia, "4");
+
+    stage.advance(Duration::from_secs(5));
+    stage.media(Event::VoiceOpened { leg: mia });
+    stage.advance(Duration::from_secs(2));
+    stage.press(mia, "#");
+
+    assert_eq!(stage.role(mia), Some(Supervision::Coaching(Ear::Pupil)));
 }
 
 #[test]
