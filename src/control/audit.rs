@@ -9,6 +9,9 @@ use crate::control::supervisor::Caller;
 use crate::control::switchboard::Switchboard;
 use crate::id::{CallId, HelpId, LegId, RecordId, SessionId};
 
+/// Who acts where nobody was recognised.
+const UNKNOWN: &str = "unknown";
+
 /// A row in the making. [`Draft::record`] sends it.
 #[derive(Debug)]
 #[must_use = "a row is written by `record`"]
@@ -106,7 +109,7 @@ impl Switchboard {
         let who = self.supervisors.get(&leg).map(|supervisor| &supervisor.who);
         audit(
             who.map(|who| who.organisation.clone()),
-            who.map_or_else(|| "unknown".into(), Caller::actor),
+            who.map_or_else(|| UNKNOWN.into(), Caller::actor),
             source,
             action,
         )
@@ -125,6 +128,7 @@ impl Switchboard {
             Source::Phone,
             "dial_in",
         )
+        .detail(caller.claim())
         .outcome(outcome);
         match code {
             Some(code) => draft.code(code).record(self),
@@ -172,9 +176,17 @@ pub(in crate::control) fn audit(
 }
 
 impl Caller {
-    /// The user name, or the caller ID of a stranger.
+    /// The user name. What a stranger calls themself may be somebody else's.
     pub(in crate::control) fn actor(&self) -> Arc<str> {
-        self.user.clone().unwrap_or_else(|| self.number.clone())
+        self.user.clone().unwrap_or_else(|| UNKNOWN.into())
+    }
+
+    /// What the caller ID of a stranger shows.
+    fn claim(&self) -> Option<Arc<str>> {
+        match self.user {
+            Some(_) => None,
+            None => Some(format!("from {}", self.number).into()),
+        }
     }
 
     /// The key of whatever is kept for this supervisor.

@@ -53,7 +53,7 @@ pub enum Direction {
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditRow {
     pub organisation: Option<Arc<str>>,
-    /// The supervisor's user name, or the caller ID of a stranger.
+    /// The supervisor's user name; `unknown` for a stranger, whose caller ID is in the detail.
     pub actor: Arc<str>,
     pub source: Source,
     pub call: Option<CallId>,
@@ -62,7 +62,8 @@ pub struct AuditRow {
     pub customer: Option<Arc<str>>,
     /// `dial_in`, `join`, `role`, `hang_up`, `takeover`, `leave`, `pin`, `next`, `ticket`, …
     pub action: &'static str,
-    /// What was pressed or asked, as `4#` or `0#`; never a PIN.
+    /// What was pressed or asked, as `4#` or `0#`, never a PIN; of a stranger what the caller ID
+    /// shows, as `from +358401234567`.
     pub detail: Option<Arc<str>>,
     pub role_before: Option<&'static str>,
     pub role_after: Option<&'static str>,

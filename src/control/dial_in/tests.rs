@@ -31,9 +31,23 @@ fn a_stranger_is_answered_told_so_hung_up_and_written_down() {
         assert!(!stage.is_on_the_line(stranger));
         let row = stage.audit()[0];
         assert_eq!(row.code, Some(ErrorCode::Unregistered));
-        assert_eq!(&*row.actor, caller.unwrap_or("anonymous"));
+        assert_eq!(&*row.actor, "unknown");
+        let shown = format!("from {}", caller.unwrap_or("anonymous"));
+        assert_eq!(row.detail.as_deref(), Some(&*shown));
         stage.assert_untouched(call);
     }
+}
+
+#[test]
+fn who_only_says_to_be_a_supervisor_is_not_who_acts() {
+    let (mut stage, _) = Stage::talking();
+
+    stage.dial_in_by(Some("mia"), Trusted);
+
+    let row = stage.audit()[0];
+    assert_eq!(row.code, Some(ErrorCode::Unregistered));
+    assert_eq!(&*row.actor, "unknown");
+    assert_eq!(row.detail.as_deref(), Some("from mia"));
 }
 
 #[test]

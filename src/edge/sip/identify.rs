@@ -165,7 +165,8 @@ fn shown(headers: &Headers, user: Option<String>, from: Option<&NameAddr>) -> Op
         SipUri::parse(&from.uri).is_ok_and(|uri| uri.host.ends_with("anonymous.invalid"))
             || user_of(&from.uri).is_none_or(|user| is_nobody(&user))
     });
-    user.filter(|user| !private && !anonymous && !is_nobody(user))
+    user.map(printable)
+        .filter(|user| !private && !anonymous && !is_nobody(user) && !user.is_empty())
         .map(Arc::from)
 }
 
@@ -186,8 +187,13 @@ fn name_of(address: Option<&NameAddr>) -> Option<Arc<str>> {
         .display_name
         .as_deref()
         .filter(|name| !is_nobody(name))
-        .map(|name| name.chars().filter(|c| !c.is_control()).collect::<String>())
-        .map(Arc::from)
+        .map(|name| Arc::from(printable(name.to_owned())))
+}
+
+/// An escaped line end in a name is no part of it: names go into lists and headers.
+fn printable(mut name: String) -> String {
+    name.retain(|c| !c.is_control());
+    name
 }
 
 /// The user part of a SIP URI, or the number of a tel URI (RFC 3966).
@@ -383,6 +389,21 @@ mod tests {
             seen(CallerIdPolicy::Trusted, &names_only).0.as_deref(),
             Some("x")
         );
+    }
+
+    #[test]
+    fn an_escaped_line_end_is_no_part_of_a_callers_name() {
+        for (from, shown) in [
+            (
+                "<sip:evil%22%0d%0a=cmd@c.example>;tag=1",
+                Some("evil\"=cmd"),
+            ),
+            ("<sip:%0d%0a@c.example>;tag=1", None),
+        ] {
+            let (number, _) = seen(CallerIdPolicy::Untrusted, &[("From", from)]);
+
+            assert_eq!(number.as_deref(), shown, "{from}");
+        }
     }
 
     #[test]

@@ -201,6 +201,7 @@ fn detail(frame: &Frame, text: &str) -> String {
         ("created", _) => frame.fill("audit.detail_created", &[("what", &subject(frame, rest))]),
         ("changed", _) => frame.fill("audit.detail_changed", &[("what", &subject(frame, rest))]),
         ("removed", _) => frame.fill("audit.detail_removed", &[("what", &subject(frame, rest))]),
+        ("from", _) => frame.fill("audit.detail_from", &[("what", rest)]),
         ("PIN", Some(("of", whose))) => frame.fill("audit.detail_pin", &[("what", whose)]),
         (created, Some(("created,", rest))) => {
             let changed = rest.trim_end_matches(" changed");

@@ -23,7 +23,7 @@ pub struct AuditEntry {
     /// RFC 3339 in UTC, with milliseconds.
     pub at: String,
     pub organisation: Option<String>,
-    /// The supervisor's user name, or the caller ID of a stranger.
+    /// The supervisor's user name; `unknown` for a stranger, whose caller ID is in the detail.
     pub actor: String,
     /// `phone`, `console`, `api` or `system`.
     pub source: String,
