@@ -57,5 +57,6 @@ mod talking;
 pub mod timers;
 pub mod transfer;
 mod typing;
+mod unasked;
 mod view;
 pub mod waiting;

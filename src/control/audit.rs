@@ -33,6 +33,12 @@ impl Draft {
         self
     }
 
+    /// Another than the Pupil of the call as it is now.
+    pub(in crate::control) fn agent(mut self, agent: Option<Arc<str>>) -> Self {
+        self.0.agent = agent;
+        self
+    }
+
     pub(in crate::control) fn session(mut self, session: Option<SessionId>) -> Self {
         self.0.session = session;
         self
@@ -68,11 +74,13 @@ impl Draft {
         self
     }
 
-    /// Completes the row with the parties of its call, and sends it to the store.
+    /// Completes the row with those parties of its call that it does not name, and sends it to the
+    /// store.
     pub(in crate::control) fn record(mut self, switchboard: &mut Switchboard) -> RecordId {
         if let Some(call) = self.0.call.and_then(|call| switchboard.calls.get(&call)) {
-            self.0.agent = call.pupil.agent.clone();
-            self.0.customer = call.user.number.clone();
+            let row = &mut self.0;
+            row.agent = row.agent.take().or_else(|| call.pupil.agent.clone());
+            row.customer = row.customer.take().or_else(|| call.user.number.clone());
         }
         if self.0.help_request.is_none()
             && let Some(call) = self.0.call

@@ -91,6 +91,19 @@ impl Switchboard {
                 .is_some_and(|agent| policy::in_scope(supervisor, agent))
     }
 
+    /// Whether the Pupil of this session's call is somebody whom its supervisor may not supervise:
+    /// who barged stays with a customer who was given away, and has no part in whom they were given
+    /// to.
+    pub(in crate::control) fn pupil_is_foreign(&self, leg: LegId) -> bool {
+        let (Some(entry), Some(session)) = (self.entry(leg), self.session(leg)) else {
+            return false;
+        };
+        self.calls.get(&session.call).is_some_and(|call| {
+            self.pupil_on_call(call)
+                && (!self.is_in_scope(&entry, call) || self.is_own(&entry, call))
+        })
+    }
+
     /// The caller is known: the ticket's call, the only call, or the menu.
     pub(in crate::control) fn choose_call(&mut self, now: Instant, leg: LegId) {
         let Some(entry) = self.entry(leg) else {

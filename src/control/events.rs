@@ -153,7 +153,7 @@ impl Switchboard {
                 continue;
             };
             match session.supervision {
-                Supervision::Barged | Supervision::TakenOver => {}
+                Supervision::Barged | Supervision::TakenOver => self.stay_in_barge(now, leg),
                 Supervision::Monitoring | Supervision::Coaching(_) => {
                     if self.may_follow(leg, call) {
                         self.fall_silent(now, leg);
@@ -197,12 +197,13 @@ impl Switchboard {
         match (company, long) {
             // The customer has nobody else: the call lives on, with music.
             (true, _) => self.console_customer(leg),
-            (false, false) => self.fall_silent(now, leg),
+            (false, false) => self.fall_silent_untold(now, leg),
             (false, true) => self.hang_up_supervisor(now, leg, "media_lost"),
         }
     }
 
     pub(in crate::control) fn supervisor_heard(&mut self, _now: Instant, leg: LegId) {
+        self.tell_role(leg);
         let user = self
             .session(leg)
             .filter(|session| session.music)
@@ -258,7 +259,7 @@ impl Switchboard {
             session: session.id,
             supervision: session.supervision,
             at: now,
-            agent: call.and_then(|call| call.pupil.agent.clone()),
+            agent: session.agent.clone(),
             customer: call.and_then(|call| call.user.number.clone()),
         };
         self.leave_call(now, leg, cause);

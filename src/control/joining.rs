@@ -317,6 +317,10 @@ impl Switchboard {
         if held {
             confirming.push(Sentence::OnHold);
         }
+        let agent = self
+            .calls
+            .get(&call)
+            .and_then(|call| call.pupil.agent.clone());
         let unrecorded = [requested, started, done]
             .into_iter()
             .filter(|record| self.desk.recording.contains_key(record))
@@ -326,6 +330,7 @@ impl Switchboard {
                 id: session,
                 call,
                 seat,
+                agent,
                 supervision: Supervision::Monitoring,
                 coaching,
                 started_at: now,
@@ -335,6 +340,7 @@ impl Switchboard {
                 recording: Recording::default(),
                 asked: None,
                 told_ended: false,
+                untold: false,
                 unheard: false,
                 music: false,
             });

@@ -184,7 +184,10 @@ impl Switchboard {
     fn supervisor_held(&mut self, now: Instant, leg: LegId) {
         let holds = self.legs.get(&leg).is_some_and(|leg| leg.negotiation.holds);
         if holds && !self.is_only_company(leg) {
-            self.fall_silent(now, leg);
+            self.fall_silent_untold(now, leg);
+        }
+        if !holds {
+            self.tell_role(leg);
         }
         let after = match holds {
             true => [None, None],

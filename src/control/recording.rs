@@ -132,11 +132,18 @@ impl Switchboard {
             return;
         }
         let withdrawn = session.change.take();
+        // Who may not supervise the customer's new agent has no role to go back to.
+        let foreign = self.pupil_is_foreign(leg);
+        let Some(session) = self.session_mut(leg) else {
+            return;
+        };
         session.supervision = before;
         session.confirming.clear();
         self.let_sleep(leg, SupervisorTimer::Change);
         self.let_sleep(leg, SupervisorTimer::Overlap);
-        self.mix_with(leg, before);
+        if !foreign {
+            self.mix_with(leg, before);
+        }
         self.audit_of(leg, Source::System, Order::Role(before).action())
             .call(Some(call))
             .session(Some(id))
@@ -154,6 +161,10 @@ impl Switchboard {
                 request,
                 crate::control::input::Reply::Refused(ErrorCode::Busy),
             );
+        }
+        if foreign {
+            let sentences = [Sentence::Refused(ErrorCode::Busy)];
+            return self.end_session(now, leg, "out_of_scope", &sentences);
         }
         self.say(leg, &[Sentence::Refused(ErrorCode::Busy)]);
         self.process_requests(now, leg);

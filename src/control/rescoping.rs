@@ -116,6 +116,10 @@ impl Switchboard {
 
     /// A role, in force or on its way, that is no longer permitted falls back to Monitor.
     fn look_at_role(&mut self, now: Instant, leg: LegId, entry: &SupervisorEntry) {
+        if self.pupil_is_foreign(leg) && !entry.may.barge {
+            let code = ErrorCode::NotPermitted;
+            return self.dismiss(now, leg, cause(code), code);
+        }
         let Some(session) = self.session(leg) else {
             return;
         };
@@ -205,9 +209,11 @@ impl Switchboard {
             return;
         }
         let (id, call, supervision) = (session.id, session.call, session.supervision);
+        let agent = session.agent.clone();
         self.session_ends(id);
         self.audit_of(leg, source, "leave")
             .call(Some(call))
+            .agent(agent)
             .session(Some(id))
             .detail(Some(cause.into()))
             .roles(Some(supervision), None)

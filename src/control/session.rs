@@ -101,6 +101,13 @@ impl Switchboard {
         order: Order,
         via: Via,
     ) {
+        if via.source == Source::System {
+            // It waited for a change that is over now, and perhaps for the agent to leave.
+            if !self.is_only_company(leg) {
+                self.fall_silent(now, leg);
+            }
+            return;
+        }
         let confirmed = self.withdraw_question(leg) == Some(order);
         let Some(entry) = self.entry(leg) else {
             return self.refuse_order(leg, order.action(), None, &via, ErrorCode::Unregistered);
@@ -208,12 +215,17 @@ impl Switchboard {
         }
     }
 
-    /// 9007, 9005, 9013, 9014, 9012, 9015.
+    /// 9006, 9007, 9005, 9013, 9014, 9012, 9015.
     fn may_change(&self, leg: LegId, wanted: Supervision) -> Result<(), ErrorCode> {
         let entry = self.entry(leg).ok_or(ErrorCode::Unregistered)?;
         let session = self.session(leg).ok_or(ErrorCode::PupilGone)?;
         let call = self.calls.get(&session.call).ok_or(ErrorCode::PupilGone)?;
-        let facts = self.facts(call, Some(leg)).ok_or(ErrorCode::PupilGone)?;
+        let mut facts = self.facts(call, Some(leg)).ok_or(ErrorCode::PupilGone)?;
+        // Their Pupil was transferred out, and who came instead is nobody's Pupil to them.
+        facts.pupil_on_call &= self.is_in_scope(&entry, call);
+        if policy::is_own_call(&entry, &facts) {
+            return Err(ErrorCode::OwnCall);
+        }
         policy::may_change(
             &self.settings,
             &entry,
@@ -225,8 +237,18 @@ impl Switchboard {
         // The Pupil is on the call, but was taken out of this conference.
         let pupil_seated = call.seats.contains_key(&Seat::PUPIL);
         match pupil_seated || session.supervision == Supervision::TakenOver {
-            true => Ok(()),
+            true => self.is_off_hold(leg, wanted),
             false => Err(ErrorCode::CoachNotJoined),
+        }
+    }
+
+    /// 9012 for a voice from a phone on hold: what it sends is music.
+    fn is_off_hold(&self, leg: LegId, wanted: Supervision) -> Result<(), ErrorCode> {
+        let holds = self.legs.get(&leg).is_some_and(|leg| leg.negotiation.holds);
+        let before = self.session(leg).map(|session| session.supervision);
+        match holds && wanted.speaks() && before == Some(Supervision::Monitoring) {
+            true => Err(ErrorCode::CoachNotAdded),
+            false => Ok(()),
         }
     }
 
@@ -333,6 +355,7 @@ impl Switchboard {
             sentences.push(Sentence::AgentOnHold);
         }
         if let Some(session) = self.session_mut(leg) {
+            session.untold = false;
             session.confirming = sentences;
         }
         self.confirm(leg);
@@ -361,53 +384,15 @@ impl Switchboard {
         self.process_requests(now, leg);
     }
 
-    /// Back to Monitor without being asked: a phone that fell silent, a Pupil who was moved away.
-    pub(in crate::control) fn fall_silent(&mut self, now: Instant, leg: LegId) {
-        let order = Order::Role(Supervision::Monitoring);
-        let via = Via {
-            source: Source::System,
-            detail: None,
-            request: None,
-            at: now,
-        };
-        let Some(session) = self.session(leg) else {
-            return;
-        };
-        if session.change.is_some() {
-            self.queue_request(now, leg, Request::Order { order, via });
-            return;
-        }
-        let before = session.supervision;
-        if !before.speaks() {
-            return;
-        }
-        let wanted = Supervision::Monitoring;
-        let record = self.audit_role(
-            leg,
-            order.action(),
-            &via,
-            before,
-            wanted,
-            Outcome::Requested,
-        );
-        self.note_record(leg, record);
-        if let Some(generation) = self.mix_with(leg, wanted) {
-            if let Some(session) = self.session_mut(leg) {
-                session.change = Some(Change {
-                    wanted,
-                    generation,
-                    via,
-                });
-            }
-            self.wake(leg, SupervisorTimer::Change, now + JOIN_LIMIT);
-        }
-    }
-
     fn say_status(&mut self, leg: LegId) {
         let Some(session) = self.session(leg) else {
             return;
         };
-        let supervision = session.supervision;
+        // Who barged has the call when the agent has left, as they were told then.
+        let supervision = match self.is_only_company(leg) {
+            true => Supervision::TakenOver,
+            false => session.supervision,
+        };
         let on_hold = self
             .calls
             .get(&session.call)
@@ -467,7 +452,7 @@ impl Switchboard {
         }
     }
 
-    fn audit_role(
+    pub(in crate::control) fn audit_role(
         &mut self,
         leg: LegId,
         action: &'static str,

@@ -181,6 +181,9 @@ pub struct Session {
     pub id: SessionId,
     pub call: CallId,
     pub seat: Seat,
+    /// The Pupil when it began: the audit tells of its end under the same agent, whoever it was
+    /// that the customer was given to.
+    pub agent: Option<Arc<str>>,
     /// What is in force.
     pub supervision: Supervision,
     pub coaching: Coaching,
@@ -195,6 +198,8 @@ pub struct Session {
     pub asked: Option<Order>,
     /// "The call has ended." was said while the last leg still stands.
     pub told_ended: bool,
+    /// They fell silent while their phone could not be told so.
+    pub untold: bool,
     /// Taken over with a key that is still down: the customer cannot hear the supervisor yet.
     pub unheard: bool,
     /// The supervisor's phone fell silent after a takeover, and the customer hears music.
@@ -225,6 +230,18 @@ pub struct Via {
     pub request: Option<RequestId>,
     /// The last key, or the click.
     pub at: Instant,
+}
+
+impl Via {
+    /// Nobody asked: it follows from what happened.
+    pub fn system(at: Instant) -> Self {
+        Self {
+            source: Source::System,
+            detail: None,
+            request: None,
+            at,
+        }
+    }
 }
 
 /// What a supervisor's leg, or the desk, waits for.

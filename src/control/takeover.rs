@@ -11,6 +11,7 @@ use crate::control::call::{Call, CallState};
 use crate::control::order::Order;
 use crate::control::policy;
 use crate::control::record::Outcome;
+use crate::control::refusal::ErrorCode;
 use crate::control::role::Supervision;
 use crate::control::settings::OnAgentHangUp;
 use crate::control::speech::Sentence;
@@ -109,7 +110,11 @@ impl Switchboard {
         let Some(entry) = self.entry(leg) else {
             return;
         };
-        if let Err(code) = policy::may_hang_up(&entry) {
+        let allowed = policy::may_hang_up(&entry).and_then(|()| match self.pupil_is_foreign(leg) {
+            true => Err(ErrorCode::PupilGone),
+            false => Ok(()),
+        });
+        if let Err(code) = allowed {
             return self.refuse_order(leg, Order::HangUp.action(), None, &via, code);
         }
         if !confirmed {

@@ -313,12 +313,20 @@ impl Stage {
     }
 
     pub fn supervisor_holds(&mut self, leg: LegId) {
+        self.supervisor_offers(leg, "sendonly");
+    }
+
+    pub fn supervisor_resumes(&mut self, leg: LegId) {
+        self.supervisor_offers(leg, "sendrecv");
+    }
+
+    fn supervisor_offers(&mut self, leg: LegId, direction: &str) {
         let request = RequestId(self.next_id());
         self.signal(
             leg,
             Signal::Reinvited {
                 request,
-                sdp: Some(pcmu("sendonly")),
+                sdp: Some(pcmu(direction)),
             },
         );
         assert!(self.signals(leg).iter().any(|command| matches!(

@@ -8,7 +8,7 @@ use crate::control::harness::stage::{MIA, ONA, Stage};
 use crate::control::input::{Ask, Input, Signal, StoreAnswer};
 use crate::control::record::{Outcome, Source};
 use crate::control::refusal::ErrorCode;
-use crate::control::role::{Ear, Supervision};
+use crate::control::role::{Ear, Role, Supervision};
 use crate::control::settings::Settings;
 use crate::control::supervisor::State;
 use crate::id::{CallId, LegId, ShardId};
@@ -449,6 +449,11 @@ fn assert_consistent(stage: &Stage, context: &str) {
             _ => continue,
         };
         let call = &board.calls[&place.0];
+        if board.pupil_is_foreign(supervisor.leg) {
+            let role = call.seats[&place.1].role;
+            assert_eq!(role, Role::User, "{context}: an agent out of scope");
+            assert_eq!(stage.role(supervisor.leg), Some(Supervision::Barged));
+        }
         let member = call.conference.as_ref().map(|it| &it.members[&place.1]);
         assert_eq!(member.unwrap().leg, Some(supervisor.leg), "{context}");
     }
