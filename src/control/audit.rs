@@ -184,9 +184,16 @@ pub(in crate::control) fn audit(
 }
 
 impl Caller {
-    /// The user name. What a stranger calls themself may be somebody else's.
+    /// The user name, or the number of a stranger. What else strangers call themselves may be
+    /// somebody's user name.
     pub(in crate::control) fn actor(&self) -> Arc<str> {
-        self.user.clone().unwrap_or_else(|| UNKNOWN.into())
+        let is_number = |number: &Arc<str>| {
+            let digits = number.strip_prefix('+').unwrap_or_default();
+            !digits.is_empty() && digits.bytes().all(|digit| digit.is_ascii_digit())
+        };
+        let number = || Some(self.number.clone()).filter(is_number);
+        let user = self.user.clone().or_else(number);
+        user.unwrap_or_else(|| UNKNOWN.into())
     }
 
     /// What the caller ID of a stranger shows.

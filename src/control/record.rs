@@ -53,7 +53,7 @@ pub enum Direction {
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditRow {
     pub organisation: Option<Arc<str>>,
-    /// The supervisor's user name; `unknown` for a stranger, whose caller ID is in the detail.
+    /// The supervisor's user name; for a stranger the number, as `+358401234567`, or `unknown`.
     pub actor: Arc<str>,
     pub source: Source,
     pub call: Option<CallId>,

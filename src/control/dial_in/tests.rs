@@ -31,7 +31,7 @@ fn a_stranger_is_answered_told_so_hung_up_and_written_down() {
         assert!(!stage.is_on_the_line(stranger));
         let row = stage.audit()[0];
         assert_eq!(row.code, Some(ErrorCode::Unregistered));
-        assert_eq!(&*row.actor, "unknown");
+        assert_eq!(&*row.actor, caller.unwrap_or("unknown"));
         let shown = format!("from {}", caller.unwrap_or("anonymous"));
         assert_eq!(row.detail.as_deref(), Some(&*shown));
         stage.assert_untouched(call);

@@ -23,7 +23,7 @@ pub struct AuditEntry {
     /// RFC 3339 in UTC, with milliseconds.
     pub at: String,
     pub organisation: Option<String>,
-    /// The supervisor's user name; `unknown` for a stranger, whose caller ID is in the detail.
+    /// The supervisor's user name; for a stranger the number, as `+358401234567`, or `unknown`.
     pub actor: String,
     /// `phone`, `console`, `api` or `system`.
     pub source: String,
