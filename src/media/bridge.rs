@@ -3,6 +3,8 @@
 //! Everything that changes who hears whom ends in [`Bridge::plan`], which derives the rows and what
 //! each participant needs for them. Rows are carried out in `row`.
 
+#[cfg(test)]
+mod lengths;
 mod press;
 mod row;
 #[cfg(test)]
@@ -14,6 +16,7 @@ use std::time::Instant;
 use crate::id::{BridgeId, Generation};
 use crate::media::codec::Codec;
 use crate::media::command::{ConveneRefusal, Event};
+use crate::media::direct::Direct;
 use crate::media::fence::Fence;
 use crate::media::frame::Rate;
 use crate::media::legs::Legs;
@@ -249,24 +252,52 @@ impl Bridge {
     pub fn plan(&mut self, legs: &mut Legs) {
         self.stale = false;
         self.rate = self.common_rate(legs);
+        let mut passed = [None; MAX_SEATS];
         for (listener, _) in self.seated() {
-            let kind = self.kind_for(listener, legs);
-            if kind != self.rows[listener.index()].kind
+            let mut kind = self.kind_for(listener, legs);
+            let row = &self.rows[listener.index()];
+            let before = row.kind;
+            if (before, kind) == (RowKind::Through, RowKind::Over) {
+                passed[listener.index()] = row.passage.map(|passage| passage.passed());
+            }
+            let drains = (before, kind) == (RowKind::Over, RowKind::Through)
+                && self.holds_a_frame_of_its_counterpart(listener, legs);
+            if drains {
+                kind = RowKind::Over;
+            }
+            self.rows[listener.index()].drains = drains;
+            if kind != before
                 && let Some(ear) = self.at(listener).and_then(|slot| legs.at_mut(slot))
             {
                 ear.identity.run_anew();
+                if let Some(voice) = ear.voice.as_mut().filter(|_| kind == RowKind::Through) {
+                    voice.begin_anew();
+                }
             }
             self.change(listener, kind);
         }
         for (seat, slot) in self.seated() {
             let needs = self.needs(seat, slot, legs);
+            let passed = self
+                .counterpart(seat)
+                .and_then(|(listener, _)| passed[listener.index()]);
             let Some(participant) = legs.at_mut(slot) else {
                 continue;
             };
             if !participant.equip(self.rate, needs) && needs.voice {
                 self.change(seat, RowKind::Idle);
             }
+            if let Some((direct, passed)) = participant.direct.as_mut().zip(passed) {
+                direct.goes_on_from(passed);
+            }
         }
+    }
+
+    /// Whether something of the counterpart's last packet waits for its turn.
+    fn holds_a_frame_of_its_counterpart(&self, listener: Seat, legs: &Legs) -> bool {
+        self.counterpart(listener)
+            .and_then(|(_, slot)| legs.at(slot)?.direct.as_deref())
+            .is_some_and(Direct::has_frame)
     }
 
     /// 8 kHz where both parties speak G.711, else 16 kHz.

@@ -50,11 +50,19 @@ impl Codec {
         }
     }
 
-    /// The largest payload that is kept for decoding: 60 ms of the linear ones, and what an Opus
-    /// frame can at most be (RFC 6716 §3.4).
+    /// The largest payload that is kept for decoding: the 200 ms that a receiver should accept
+    /// (RFC 3551 §4.2), and of Opus as much as a datagram holds on Ethernet.
     pub fn max_payload(self) -> usize {
         match self {
-            Codec::Opus => 1_276,
+            Codec::Opus => 1_500,
+            Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::Opaque => 1_600,
+        }
+    }
+
+    /// What nearly all payloads are no longer than: 60 ms at 64 kbit/s, and 20 ms of Opus at 256.
+    pub fn usual_payload(self) -> usize {
+        match self {
+            Codec::Opus => 640,
             Codec::Pcmu | Codec::Pcma | Codec::G722 | Codec::Opaque => 480,
         }
     }

@@ -49,7 +49,7 @@ impl Hearing {
             jitter: JitterBuffer::new(codec),
             decoder: Decoder::new(codec, rate)?,
             concealer: Concealer::new(rate),
-            pending: Pending::default(),
+            pending: Pending::new(rate),
             recent: [Frame::silent(rate); RECENT],
             made: 0,
             quiet: [true; RECENT],

@@ -16,6 +16,8 @@ pub struct Identity {
     next_timestamp: u32,
     clock_hz: u32,
     last: Option<Instant>,
+    /// How long the last packet is.
+    last_units: u32,
     /// The next packet is the first that is made in another way than those before.
     runs_anew: bool,
     /// The next packet of ours begins after a pause (RFC 3551 §4.1).
@@ -33,8 +35,23 @@ pub struct Passage {
     /// What is older than this came before the passage began, or is too old to matter.
     oldest: u16,
     highest: u16,
+    /// The timestamp of the highest, and how long it is.
+    highest_timestamp: u32,
+    units: u32,
     last_timestamp: u32,
     last: Instant,
+}
+
+/// Where a passage has come to.
+#[derive(Clone, Copy, Debug)]
+pub struct Passed {
+    pub ssrc: u32,
+    /// The packet that should come next.
+    pub sequence: u16,
+    pub timestamp: u32,
+    /// How long the last one is, and when it came.
+    pub units: u32,
+    pub at: Instant,
 }
 
 /// What is longer than this is a pause: then the timestamp moves with the clock on the wall. Within
@@ -58,6 +75,7 @@ impl Identity {
             next_timestamp: first_timestamp,
             clock_hz: 8_000,
             last: None,
+            last_units: 0,
             runs_anew: true,
             begins: true,
             packets: 0,
@@ -108,6 +126,7 @@ impl Identity {
         };
         self.next_sequence = self.next_sequence.wrapping_add(1);
         self.next_timestamp = self.next_timestamp.wrapping_add(units);
+        self.last_units = units;
         self.count(now, octets);
         header
     }
@@ -154,6 +173,10 @@ impl Identity {
     ) -> Option<Header> {
         let mut header = self.place(now, passage, source)?;
         header.payload_type = payload_type;
+        self.last_units = units;
+        if let Some(passage) = passage {
+            passage.units = units;
+        }
         let timestamp_after = header.timestamp.wrapping_add(units);
         if timestamp_distance(self.next_timestamp, timestamp_after) > 0 {
             self.next_timestamp = timestamp_after;
@@ -222,6 +245,8 @@ impl Identity {
                     timestamp_offset: self.next_timestamp.wrapping_sub(source.timestamp),
                     oldest: source.sequence,
                     highest: source.sequence,
+                    highest_timestamp: source.timestamp,
+                    units: 0,
                     last_timestamp: source.timestamp,
                     last: now,
                 })
@@ -232,6 +257,7 @@ impl Identity {
         }
         if sequence_distance(passage.highest, source.sequence) > 0 {
             passage.highest = source.sequence;
+            passage.highest_timestamp = source.timestamp;
             if sequence_distance(passage.oldest, source.sequence) > MISORDERED {
                 passage.oldest = source.sequence.wrapping_sub(MISORDERED as u16);
             }
@@ -280,12 +306,28 @@ impl Identity {
         if elapsed <= pause {
             return 0;
         }
+        // A packet that is longer than a frame lasts longer.
+        let micros = u64::from(self.last_units) * 1_000_000 / u64::from(self.clock_hz.max(1));
+        let elapsed = elapsed.saturating_sub(Duration::from_micros(micros).saturating_sub(FRAME));
+        if elapsed <= pause {
+            return 0;
+        }
         let frames = (elapsed - FRAME).as_micros() / FRAME.as_micros();
         (frames as u64 * u64::from(self.clock_hz / 50)) as u32
     }
 }
 
 impl Passage {
+    pub fn passed(&self) -> Passed {
+        Passed {
+            ssrc: self.ssrc,
+            sequence: self.highest.wrapping_add(1),
+            timestamp: self.highest_timestamp.wrapping_add(self.units),
+            units: self.units,
+            at: self.last,
+        }
+    }
+
     fn continues(&self, now: Instant, source: Header, clock_hz: u32) -> bool {
         if source.ssrc != self.ssrc {
             return false;

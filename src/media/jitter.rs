@@ -12,6 +12,9 @@
 //! back within ten seconds the delay stays as long as they need and comes down ten seconds after the
 //! last: see `aim`.
 //!
+//! Packets may be of any length: the wheel asks for one when the last has been played to its end, and
+//! one that is lost is concealed for as many frames as it would have lasted.
+//!
 //! It promises: packets leave in order and once; a fixed number of slots, allocated once; loss,
 //! repetition, reordering, wrap-around, DTX gaps and a restarted sender are ordinary.
 
@@ -85,6 +88,8 @@ struct Stream {
     units: u32,
     /// Frames concealed while the next packet was awaited.
     starved: u32,
+    /// Frames of a lost packet that are still to be concealed.
+    owed: u32,
     /// The sequence number that would confirm a jump (RFC 3550 appendix A.1).
     jump: Option<u16>,
     stretched: Option<Instant>,
@@ -96,7 +101,7 @@ struct Stream {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Playout<'a> {
     Packet(&'a [u8]),
-    /// One packet's length is missing; the packet after it, if it is there.
+    /// A frame is missing; the packet after it, if it is there.
     Lost(Option<&'a [u8]>),
     /// The sender is silent, or waits for its time.
     Silence,
@@ -116,7 +121,7 @@ impl JitterBuffer {
         Self {
             codec,
             entries: [Entry::default(); SLOTS],
-            payloads: Payloads::new(codec.max_payload()),
+            payloads: Payloads::new(codec.usual_payload()),
             stream: None,
             lateness: Lateness::new(codec.clock_hz()),
             counts: JitterCounts::default(),
@@ -181,7 +186,10 @@ impl JitterBuffer {
             stream.highest = header.sequence;
         }
         self.stream = Some(stream);
-        self.keep(header, payload);
+        if !self.keep(header, payload) {
+            self.counts.dropped += 1;
+            self.begin(now, header, units, payload);
+        }
     }
 
     /// A packet that is no audio, a telephone-event for one, took this number: it is not missing.
@@ -237,7 +245,7 @@ impl JitterBuffer {
         let slot = usize::from(stream.next) % SLOTS;
         let entry = self.entries[slot];
         let there = entry.filled && entry.sequence == stream.next && entry.length > 0;
-        if !stream.playing || !there {
+        if !stream.playing || !there || stream.owed > 0 {
             stream.surplus_since = None;
             return false;
         }
@@ -277,6 +285,9 @@ impl JitterBuffer {
                 self.lateness.delay_us(now, self.entries[slot].timestamp) >= target
             });
         }
+        if stream.owed > 0 {
+            return false;
+        }
         // Numbers that are not played are passed over.
         let Some(slot) = self.first(stream) else {
             return false;
@@ -310,6 +321,7 @@ impl JitterBuffer {
             highest: header.sequence,
             units,
             starved: 0,
+            owed: 0,
             jump: None,
             stretched: None,
             surplus_since: None,
@@ -317,34 +329,39 @@ impl JitterBuffer {
         self.keep(header, payload);
     }
 
-    fn keep(&mut self, header: Header, payload: &[u8]) {
+    /// False where there is no room.
+    fn keep(&mut self, header: Header, payload: &[u8]) -> bool {
         let slot = usize::from(header.sequence) % SLOTS;
         let there = self.entries[slot];
         if there.filled && there.sequence == header.sequence {
             self.counts.repeated += 1;
-            return;
+            return true;
         }
         self.empty(slot);
+        let Some(place) = self.payloads.keep(payload) else {
+            return false;
+        };
         self.entries[slot] = Entry {
             filled: true,
             sequence: header.sequence,
             timestamp: header.timestamp,
             length: payload.len() as u16,
-            place: self.payloads.keep(payload),
+            place,
         };
+        true
     }
 
     /// What lies there is played, or will not be.
     fn empty(&mut self, slot: usize) {
         let entry = &mut self.entries[slot];
         if std::mem::take(&mut entry.filled) && entry.length > 0 {
-            self.payloads.free(entry.place);
+            self.payloads.free(entry.place, usize::from(entry.length));
         }
     }
 
     fn payload(&self, slot: usize) -> &[u8] {
         let entry = self.entries[slot];
-        &self.payloads.at(entry.place)[..usize::from(entry.length)]
+        self.payloads.at(entry.place, usize::from(entry.length))
     }
 
     /// It is used soon.
@@ -374,6 +391,9 @@ impl JitterBuffer {
             stream.playing = true;
             stream.next = self.entries[slot].sequence;
             stream.expected = self.entries[slot].timestamp;
+        }
+        if stream.owed > 0 {
+            return self.pay(stream);
         }
         loop {
             let slot = usize::from(stream.next) % SLOTS;
@@ -414,15 +434,31 @@ impl JitterBuffer {
             // was its time.
             stream.next = stream.next.wrapping_add(1);
             stream.expected = stream.expected.wrapping_add(stream.units);
-            if stream.starved > 0 {
-                stream.starved -= 1;
+            let lasted = self.frames(stream.units);
+            let awaited = stream.starved.min(lasted);
+            stream.starved -= awaited;
+            stream.owed = lasted - awaited;
+            if stream.owed == 0 {
                 continue;
             }
-            let after = usize::from(stream.next) % SLOTS;
-            let there = self.entries[after];
-            let there = there.filled && there.sequence == stream.next && there.length > 0;
-            return Step::Conceal(there.then_some(after));
+            return self.pay(stream);
         }
+    }
+
+    /// Conceals a frame of a packet that is lost; the last of them with what is known from the packet
+    /// after it.
+    fn pay(&self, stream: &mut Stream) -> Step {
+        stream.owed -= 1;
+        let after = usize::from(stream.next) % SLOTS;
+        let there = self.entries[after];
+        let there = there.filled && there.sequence == stream.next && there.length > 0;
+        Step::Conceal((there && stream.owed == 0).then_some(after))
+    }
+
+    /// How many frames so many units are, at least one.
+    fn frames(&self, units: u32) -> u32 {
+        let frame = self.codec.clock_hz() / 50;
+        ((units + frame / 2) / frame).max(1)
     }
 
     /// Whether to wait a frame longer because the packets have become later than we play them.

@@ -30,6 +30,8 @@ pub struct Row {
     /// How loud each speaker was at the end of the last frame, in 1/256.
     pub gains: [u16; MAX_SEATS],
     pub passage: Option<Passage>,
+    /// It is to pass through as soon as what waits of the counterpart's last packet has been sent.
+    pub drains: bool,
     pub lags: [Lag; MAX_SEATS],
 }
 

@@ -1,33 +1,36 @@
 //! Decoded samples on their way into frames: packets may be of any length, frames are of 20 ms.
 
-use crate::media::frame::{MAX_FRAME, Rate};
+use crate::media::frame::Rate;
 use crate::media::prefetch::prefetch_all;
 
 #[derive(Debug)]
 pub struct Pending {
-    samples: Box<[i16; MAX_PENDING]>,
+    samples: Box<[i16]>,
     length: usize,
+    frame: usize,
 }
 
-/// Samples that wait for their frame: one packet of 120 ms and the rest of another.
-const MAX_PENDING: usize = 7 * MAX_FRAME;
+/// Frames of the longest packet: 200 ms.
+const PACKET: usize = 10;
 
-impl Default for Pending {
-    fn default() -> Self {
-        Self {
-            samples: Box::new([0; MAX_PENDING]),
-            length: 0,
-        }
-    }
-}
+/// Frames that wait: the longest packet, and what may be left when it is decoded.
+const MAX_PENDING: usize = PACKET + 2;
 
 impl Pending {
+    pub fn new(rate: Rate) -> Self {
+        Self {
+            samples: vec![0; MAX_PENDING * rate.frame()].into_boxed_slice(),
+            length: 0,
+            frame: rate.frame(),
+        }
+    }
+
     pub fn count(&self) -> usize {
         self.length
     }
 
-    pub fn clear(&mut self) {
-        self.length = 0;
+    pub fn has_frame(&self) -> bool {
+        self.length >= self.frame
     }
 
     /// Samples come next.
@@ -37,16 +40,16 @@ impl Pending {
 
     /// Room for what comes next. When less than a packet is left the oldest goes.
     pub fn room(&mut self) -> &mut [i16] {
-        const LEAST: usize = 6 * MAX_FRAME;
-        if MAX_PENDING - self.length < LEAST {
-            let surplus = LEAST - (MAX_PENDING - self.length);
-            self.drop_front(surplus);
+        let least = PACKET * self.frame;
+        let left = self.samples.len() - self.length;
+        if left < least {
+            self.drop_front(least - left);
         }
         &mut self.samples[self.length..]
     }
 
     pub fn grow(&mut self, count: usize) {
-        self.length = (self.length + count).min(MAX_PENDING);
+        self.length = (self.length + count).min(self.samples.len());
     }
 
     /// Takes one frame from the front, if there is one.
@@ -57,6 +60,13 @@ impl Pending {
         out.copy_from_slice(&self.samples[..out.len()]);
         self.drop_front(out.len());
         true
+    }
+
+    /// Takes what there is, up to a frame, and says how much it was.
+    pub fn take_rest(&mut self, out: &mut [i16]) -> usize {
+        let count = self.length.min(out.len());
+        self.take(&mut out[..count]);
+        count
     }
 
     /// The last samples, as many as that if there are.

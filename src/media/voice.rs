@@ -71,6 +71,11 @@ impl Voice {
         (self.packet_ms == 20).then_some((self.codec, self.rate))
     }
 
+    /// What was gathered for a packet is left out: others are sent in its place.
+    pub fn begin_anew(&mut self) {
+        self.length = 0;
+    }
+
     /// Another listener was sent the same mix: ours was not asked.
     pub fn note_shared(&mut self) {
         self.estranged = !self.encoder.is_stateless();

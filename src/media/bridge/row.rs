@@ -27,6 +27,15 @@ struct Mix {
     format: (Codec, Rate),
 }
 
+/// What became of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rendered {
+    /// A packet left.
+    Sent,
+    /// It is kept for a packet, or nothing is sent.
+    Gathered,
+}
+
 impl Shared {
     fn place_of(&self, mix: Mix) -> Option<usize> {
         self.mixes.iter().position(|other| *other == Some(mix))
@@ -94,6 +103,11 @@ impl Bridge {
         listener: Seat,
         packet: Packet<'_>,
     ) {
+        // What waits of the packet before it had its time.
+        while self
+            .render_waiting(legs, cx, listener, from, &mut Shared::default())
+            .is_some()
+        {}
         let arrival = self
             .direct(legs, from)
             .map(|direct| direct.arrive(cx.now, packet.header, packet.payload));
@@ -109,15 +123,34 @@ impl Bridge {
             }
         }
         self.hear_early(legs, cx, listener, from);
-        let mut frame = Frame::silent(self.rate);
-        while self
-            .direct(legs, from)
-            .is_some_and(|direct| direct.take(&mut frame))
-        {
-            let shared = &mut Shared::default();
-            self.render(legs, cx, listener, Some((from, &frame)), shared);
-        }
+        // The first packet that is made of it leaves at once, those after it with the wheel.
+        while let Some(Rendered::Gathered) =
+            self.render_waiting(legs, cx, listener, from, &mut Shared::default())
+        {}
+        self.note_drained(legs, listener);
         self.settle(cx.events);
+    }
+
+    /// Renders the next whole frame of what the counterpart said, if there is one.
+    fn render_waiting(
+        &mut self,
+        legs: &mut Legs,
+        cx: &mut Context<'_>,
+        listener: Seat,
+        from: Seat,
+        shared: &mut Shared,
+    ) -> Option<Rendered> {
+        let rate = self.rate;
+        let direct = self.direct(legs, from).filter(|it| it.has_frame())?;
+        let mut frame = Frame::silent(rate);
+        direct.take(&mut frame);
+        Some(self.render(legs, cx, listener, Some((from, &frame)), shared))
+    }
+
+    /// A row that is to pass through waits no longer than for what was said before.
+    fn note_drained(&mut self, legs: &Legs, listener: Seat) {
+        let row = &self.rows[listener.index()];
+        self.stale |= row.drains && !self.holds_a_frame_of_its_counterpart(listener, legs);
     }
 
     /// What lies over the counterpart need not wait for the wheel, which turns somewhere between two
@@ -166,7 +199,9 @@ impl Bridge {
         let mut shared = Shared::default();
         for (listener, _) in self.seated() {
             match self.rows[listener.index()].kind {
-                RowKind::Mix => self.render(legs, cx, listener, None, &mut shared),
+                RowKind::Mix => {
+                    self.render(legs, cx, listener, None, &mut shared);
+                }
                 RowKind::Over => self.stand_in(legs, cx, listener, &mut shared),
                 RowKind::Idle | RowKind::Through => {}
             }
@@ -174,7 +209,7 @@ impl Bridge {
         self.settle(cx.events);
     }
 
-    /// The wheel in the place of a counterpart that is silent.
+    /// The wheel between two packets of a counterpart, or in the place of one that is silent.
     fn stand_in(
         &mut self,
         legs: &mut Legs,
@@ -185,6 +220,12 @@ impl Bridge {
         let Some((from, slot)) = self.counterpart(listener) else {
             return;
         };
+        if self
+            .render_waiting(legs, cx, listener, from, shared)
+            .is_some()
+        {
+            return self.note_drained(legs, listener);
+        }
         let Some(speaker) = legs.at_mut(slot) else {
             return;
         };
@@ -209,11 +250,13 @@ impl Bridge {
         listener: Seat,
         own: Option<(Seat, &Frame)>,
         shared: &mut Shared,
-    ) {
+    ) -> Rendered {
         let Some(slot) = self.at(listener) else {
-            return;
+            return Rendered::Gathered;
         };
-        let Some(ear) = legs.at(slot) else { return };
+        let Some(ear) = legs.at(slot) else {
+            return Rendered::Gathered;
+        };
         let overlaid = ear.has_overlay();
         let levels = self.levels(cx, listener, ear.is_ducked());
         let format = ear.voice.as_ref().and_then(|voice| voice.kind());
@@ -229,15 +272,17 @@ impl Bridge {
                 let made = &cx.payloads[place];
                 ear.send_shared(cx.now, slot, made.bytes(), made.units, cx.outbox);
             }
-            return;
+            return Rendered::Sent;
         }
 
         let mut sum = Sum::silent();
         let audible = self.sum(legs, listener, own, &levels, &mut sum);
-        let Some(ear) = legs.at_mut(slot) else { return };
+        let Some(ear) = legs.at_mut(slot) else {
+            return Rendered::Gathered;
+        };
         if !audible && !overlaid && ear.send_silence(cx.now, slot, cx.outbox) {
             self.stale |= !steady;
-            return;
+            return Rendered::Sent;
         }
         let events = &mut *cx.events;
         ear.overlay(&mut sum, |event| events.push_back(event));
@@ -246,9 +291,11 @@ impl Bridge {
         sum.into_frame(&mut frame);
         let place = shared.free();
         let payload = &mut cx.payloads[place];
-        if ear.send_frame(cx.now, slot, &frame, payload, cx.outbox) {
-            shared.mixes[place] = mix;
+        if !ear.send_frame(cx.now, slot, &frame, payload, cx.outbox) {
+            return Rendered::Gathered;
         }
+        shared.mixes[place] = mix;
+        Rendered::Sent
     }
 
     /// What matrix and fence make of each speaker, as gains from the last frame to this one.

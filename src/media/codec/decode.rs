@@ -28,8 +28,8 @@ enum State {
     Opus(OpusDecoder),
 }
 
-/// The longest packet: 120 ms at 16 kHz.
-const MAX_SAMPLES: usize = 1_920;
+/// The longest packet that is decoded whole.
+const LONGEST_MS: usize = 200;
 
 impl Decoder {
     /// `None` for a codec that cannot be decoded.
@@ -50,7 +50,7 @@ impl Decoder {
         };
         let resampler = Resampler::new(native, rate);
         let scratch = match resampler {
-            Some(_) => vec![0; MAX_SAMPLES],
+            Some(_) => vec![0; native.samples_in(LONGEST_MS)],
             None => Vec::new(),
         };
         Some(Self {

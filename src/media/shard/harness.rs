@@ -44,7 +44,9 @@ pub struct Phone {
     pub speaks: Speaks,
     pub tone_hz: f64,
     pub header: Header,
-    /// When within each 20 ms its packets leave.
+    /// How long its packets are.
+    pub ptime_ms: u64,
+    /// When within each of these times its packets leave.
     pub phase_ms: u64,
     pub received: Vec<Received>,
     pub rtcp: Vec<Vec<u8>>,
@@ -356,7 +358,7 @@ impl World {
             if packet.header.payload_type != phone.media().payload_type {
                 continue;
             }
-            let mut out = [0; 960];
+            let mut out = [0; 1_600];
             let count = decoder.decode(&packet.payload, &mut out);
             if packet.at > since {
                 samples.extend_from_slice(&out[..count]);
@@ -435,6 +437,7 @@ impl Phone {
                 timestamp: u32::MAX - 4_000,
                 ssrc: 1_000 + number as u32,
             },
+            ptime_ms: 20,
             phase_ms: 3 * number as u64,
             received: Vec::new(),
             rtcp: Vec::new(),
@@ -464,11 +467,12 @@ impl Phone {
     /// The packets that are due in this millisecond.
     fn speak(&mut self) -> Vec<Vec<u8>> {
         let turn = self.phase_ms;
-        self.phase_ms = (turn + 1) % 20;
+        self.phase_ms = (turn + 1) % self.ptime_ms;
         if turn != 0 {
             return Vec::new();
         }
-        let units = self.codec.clock_hz() / 50;
+        let units = self.codec.clock_hz() / 1_000 * self.ptime_ms as u32;
+        let count = Rate::Narrow.samples_in(self.ptime_ms as usize);
         if let Some(mut pressing) = self.pressing.take() {
             pressing.sent += 1;
             let ended = pressing.sent == pressing.packets;
@@ -495,13 +499,13 @@ impl Phone {
             let packets = packets.collect();
             self.header.sequence = header.sequence.wrapping_add(repeats);
             self.header.timestamp = self.header.timestamp.wrapping_add(units);
-            self.spoken += 160;
+            self.spoken += count;
             if !ended {
                 self.pressing = Some(pressing);
             }
             return packets;
         }
-        let mut samples = [0; 160];
+        let mut samples = vec![0; count];
         match self.speaks {
             Speaks::Tone => {
                 for (n, sample) in (self.spoken..).zip(&mut samples) {
@@ -515,24 +519,39 @@ impl Phone {
             }
             Speaks::Silence | Speaks::Nothing => {}
         }
-        self.spoken += 160;
+        self.spoken += count;
         if let Speaks::Nothing = self.speaks {
             self.header.timestamp = self.header.timestamp.wrapping_add(units);
             self.header.marker = true;
             return Vec::new();
         }
-        let mut payload = [0; 400];
-        let length = match &mut self.encoder {
-            Some(encoder) => encoder.encode(&samples, &mut payload),
-            None => 33,
-        };
-        self.sent.push(payload[..length].to_vec());
-        let mut bytes = vec![0; 12 + length];
-        self.header.write(&payload[..length], &mut bytes).unwrap();
+        let payload = self.encode(&samples);
+        self.sent.push(payload.clone());
+        let mut bytes = vec![0; 12 + payload.len()];
+        self.header.write(&payload, &mut bytes).unwrap();
         self.header.marker = false;
         self.header.sequence = self.header.sequence.wrapping_add(1);
         self.header.timestamp = self.header.timestamp.wrapping_add(units);
         vec![bytes]
+    }
+
+    /// One payload, whatever its length. Opus is told the length; what the others make of a packet
+    /// is what they make of its parts.
+    fn encode(&mut self, samples: &[i16]) -> Vec<u8> {
+        let Some(encoder) = &mut self.encoder else {
+            return vec![0; 33];
+        };
+        let part = match self.codec {
+            Codec::Opus => samples.len(),
+            _ => Rate::Narrow.samples_in(10),
+        };
+        let mut payload = Vec::new();
+        for part in samples.chunks(part) {
+            let mut bytes = [0; 1_000];
+            let length = encoder.encode(part, &mut bytes);
+            payload.extend_from_slice(&bytes[..length]);
+        }
+        payload
     }
 }
 

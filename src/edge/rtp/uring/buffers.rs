@@ -12,9 +12,10 @@ use io_uring::types::BufRingEntry;
 /// Packets that can have come and are not handled yet. With none left the kernel stops taking
 /// them, and they wait in their sockets.
 pub const COUNT: u16 = 1024;
-/// A header of the kernel's, an address, and a datagram as long as Ethernet carries. An odd number
-/// of cache lines: the heads of all buffers do not fall into the same few sets of the cache.
-pub const LENGTH: usize = 25 * 64;
+/// A header of the kernel's, an address, and a datagram as long as Ethernet carries, or of 200 ms at
+/// 64 kbit/s, which is the longest that a receiver should accept (RFC 3551 §4.2). An odd number of
+/// cache lines: the heads of all buffers do not fall into the same few sets of the cache.
+pub const LENGTH: usize = 27 * 64;
 /// Of the ring that names the buffers: what `mmap` would give.
 const PAGE: usize = 4096;
 
