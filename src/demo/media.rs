@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 
 use crate::demo::media::memory::Memory;
-use crate::demo::media::stream::{Pressing, State};
+use crate::demo::media::stream::{Gathered, Pressing, State};
 use crate::edge::clock;
 
 /// Samples in 20 ms of 8 kHz.
@@ -210,6 +210,8 @@ impl Media {
             timestamp: u32::from_be_bytes([seed[2], seed[3], seed[4], seed[5]]),
             ssrc: u32::from_be_bytes([seed[6], seed[7], seed[8], seed[9]]),
             sent: 0,
+            frames_each: 1,
+            gathered: Gathered::default(),
             raw: Vec::new(),
         }));
         let task = tokio::spawn(run(state.clone(), socket, rtcp));
@@ -228,6 +230,11 @@ impl Media {
         let mut state = self.state();
         state.voice = voice;
         state.voice_position = 0;
+    }
+
+    /// Sends packets of so many frames of 20 ms from now on, whatever was agreed: G.711 alone.
+    pub fn gather(&self, frames: usize) {
+        self.state().frames_each = frames.max(1);
     }
 
     /// Sends these keys one after another, 100 ms each, and returns when the last one ended.

@@ -6,6 +6,7 @@ mod bad_input;
 mod holds;
 mod kamailio;
 mod keys;
+mod lengths;
 mod policy;
 mod relay;
 mod scene;

@@ -48,7 +48,18 @@ pub struct State {
     pub timestamp: u32,
     pub ssrc: u32,
     pub sent: u64,
+    /// Frames that a packet holds.
+    pub frames_each: usize,
+    pub gathered: Gathered,
     pub raw: Vec<(u8, Vec<u8>, oneshot::Sender<()>)>,
+}
+
+/// Frames on their way into one packet.
+#[derive(Default)]
+pub struct Gathered {
+    payload: Vec<u8>,
+    frames: usize,
+    timestamp: u32,
 }
 
 impl State {
@@ -80,10 +91,22 @@ impl State {
                 Coding::Coded(codec) => self.memory.encode(codec, &frame),
                 Coding::Always(payload) => payload.to_vec(),
             };
-            let payload_type = peer.codec.payload_type();
-            packets.push(self.packet(payload_type, false, self.timestamp, &payload));
+            if self.gathered.frames == 0 {
+                self.gathered.timestamp = self.timestamp;
+            }
+            self.gathered.payload.extend_from_slice(&payload);
+            self.gathered.frames += 1;
+            if self.gathered.frames >= self.frames_each {
+                let Gathered {
+                    payload, timestamp, ..
+                } = std::mem::take(&mut self.gathered);
+                let payload_type = peer.codec.payload_type();
+                packets.push(self.packet(payload_type, false, timestamp, &payload));
+            }
         }
         if !audio {
+            // A key takes the place of what is said.
+            self.gathered = Gathered::default();
             frame.fill(0);
         }
         if self.said.samples.len() < MAX_RECORDED {
