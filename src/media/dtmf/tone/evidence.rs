@@ -34,40 +34,84 @@ const PURITY_FLOOR: [(f64, f64); 6] = [
     (80.0, 5.0),
 ];
 
-/// Whether the fit could be a key at all.
-pub fn is_possible(fit: &Fit) -> bool {
+/// Whether the fit could be a key at all, if its exactness counts for so much.
+pub fn is_possible(fit: &Fit, exactness: f64) -> bool {
     let [row, column] = fit.tones;
     row.error_percent.abs() <= FREQUENCY_LIMIT
         && column.error_percent.abs() <= FREQUENCY_LIMIT
         && TWIST_LIMITS.contains(&fit.twist_db())
         && fit.power() >= LEAST_POWER
-        && fit.purity_db() >= purity_floor(length_ms(fit)) - leniency_db(fit)
+        && fit.purity_db() >= purity_floor(length_ms(fit)) - leniency_db(fit, exactness)
 }
 
 /// By how much less pure a key may be that is exact, and long enough for that to be known: codecs
-/// spoil the beginning of a key, but not its frequencies.
-fn leniency_db(fit: &Fit) -> f64 {
-    match fit.tones.map(|tone| tone.error_percent.abs() <= EXACT) {
-        [true, true] if length_ms(fit) >= LONG_MS => LENIENCY_DB,
-        _ => 0.0,
+/// spoil the beginning of a key, but not its frequencies, and neither does a voice that talks into
+/// it.
+fn leniency_db(fit: &Fit, exactness: f64) -> f64 {
+    match error_percent(fit) <= EXACT && length_ms(fit) >= LONG_MS {
+        true => LENIENCY_DB + DB_PER_EXACTNESS * exactness,
+        false => 0.0,
     }
 }
 
+/// What it tells that both tones are nearer to a key than just exact, in the measure of the score:
+/// the lines of a voice may be anywhere, so the pair of them comes so near by chance in proportion
+/// to the square of the distance.
+pub fn exactness(fit: &Fit) -> f64 {
+    match length_ms(fit) >= LONG_MS {
+        true => exactness_within(error_percent(fit)),
+        false => 0.0,
+    }
+}
+
+fn exactness_within(percent: f64) -> f64 {
+    2.0 * (EXACT / percent.max(KNOWN)).ln().max(0.0)
+}
+
+/// By how much the tone that is farther off misses its frequency.
+fn error_percent(fit: &Fit) -> f64 {
+    let [row, column] = fit.tones.map(|tone| tone.error_percent.abs());
+    row.max(column)
+}
+
+/// In percent.
 const EXACT: f64 = 0.4;
 const LONG_MS: f64 = 60.0;
 const LENIENCY_DB: f64 = 1.2;
+const DB_PER_EXACTNESS: f64 = 0.25;
 
-/// The largest share of its energy that a window can leave and be a key.
-pub fn largest_residual(window: &Window) -> f64 {
-    LARGEST_RESIDUAL[window.kept()]
+/// How well frequencies are known over so long a window that is half key, half voice, in percent.
+const KNOWN: f64 = 0.05;
+
+/// Whether there is a third tone, as loud as the two: however exact two of them are, three are no
+/// key. Nearly all that the two leave is then one line; of what a voice leaves, it is a part.
+fn has_third_tone(fit: &Fit, rest: &Rest) -> bool {
+    let purity_db = fit.purity_db();
+    length_ms(fit) >= LONG_MS
+        && purity_db < purity_floor(length_ms(fit)) - LENIENCY_DB
+        && rest.line > ONE_LINE_DB - purity_db
+}
+
+/// Against all that the tones leave.
+const ONE_LINE_DB: f64 = -1.5;
+
+/// The largest share of its energy that a window can leave and be a key, one whose exactness may
+/// count or any.
+pub fn largest_residual(window: &Window, may_be_exact: bool) -> f64 {
+    LARGEST_RESIDUALS[usize::from(may_be_exact)][window.kept()]
 }
 
 /// By the pieces that count.
-static LARGEST_RESIDUAL: LazyLock<[f64; LONGEST + 1]> = LazyLock::new(|| {
-    std::array::from_fn(|pieces| {
-        let length = in_ms(pieces);
-        let lenient = if length >= LONG_MS { LENIENCY_DB } else { 0.0 };
-        1.0 / (1.0 + 10f64.powf((purity_floor(length) - lenient) / 10.0))
+static LARGEST_RESIDUALS: LazyLock<[[f64; LONGEST + 1]; 2]> = LazyLock::new(|| {
+    [0.0, exactness_within(0.0)].map(|exactness| {
+        std::array::from_fn(|pieces| {
+            let length = in_ms(pieces);
+            let lenient = match length >= LONG_MS {
+                true => LENIENCY_DB + DB_PER_EXACTNESS * exactness,
+                false => 0.0,
+            };
+            1.0 / (1.0 + 10f64.powf((purity_floor(length) - lenient) / 10.0))
+        })
     })
 });
 
@@ -148,6 +192,9 @@ pub fn score(fit: &Fit, around: &Surroundings) -> f64 {
     let tones = fit.power() / 2.0;
     let contrast = decibels(around.quietest / 80.0 / tones).clamp(-40.0, 0.0);
     let rest = Rest::of(fit, around);
+    if has_third_tone(fit, &rest) {
+        return f64::NEG_INFINITY;
+    }
 
     -26.8 + 2.8 * (length_ms(fit) / 32.5).log2()
         - 5.9 * (error - 0.4).max(0.0)

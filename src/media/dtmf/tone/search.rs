@@ -4,7 +4,7 @@
 use crate::media::dtmf::tone::Profile;
 use crate::media::dtmf::tone::bank::Survey;
 use crate::media::dtmf::tone::evidence::{
-    Surroundings, is_out_of_quiet, is_possible, is_possible_parted, largest_residual,
+    Surroundings, exactness, is_out_of_quiet, is_possible, is_possible_parted, largest_residual,
     largest_residual_parted, score,
 };
 use crate::media::dtmf::tone::fit::{Fit, Window, fit};
@@ -54,6 +54,9 @@ const BOUND_SLACK: f64 = 0.85;
 /// Nothing that starts this far from a key ends near one, of itself: a fit corrects less than a
 /// percent.
 const FARTHEST_START: f64 = 0.033;
+
+/// Nor does what starts this far from one end where a generator puts it.
+const EXACT_START: f64 = 0.01;
 
 /// One pair at a time, as far as it was looked at.
 #[derive(Clone, Debug)]
@@ -251,14 +254,19 @@ impl Search {
             return Verdict::Hopeless;
         }
         let energy = sound.energy(&window);
-        let most = largest_residual(&window).min(1.0 - least_share(&window)) * energy;
+        let most = |may_be_exact: bool| {
+            largest_residual(&window, may_be_exact).min(1.0 - least_share(&window)) * energy
+        };
+        let may_be_exact = wanted.profile == Profile::Menu;
         let least = self.bounds.of(&window);
-        if least * BOUND_SLACK > most {
+        if least * BOUND_SLACK > most(may_be_exact) {
             return Verdict::of_residual(least, energy);
         }
         let offsets = self.lines.offsets(&self.moments, window.pieces);
         let nominal = self.moments.pair().angular();
-        if (0..2).any(|tone| offsets[tone].abs() > FARTHEST_START * nominal[tone]) {
+        let starts_within = |share| (0..2).all(|tone| offsets[tone].abs() <= share * nominal[tone]);
+        let most = most(may_be_exact && starts_within(EXACT_START));
+        if least * BOUND_SLACK > most || !starts_within(FARTHEST_START) {
             return Verdict::Hopeless;
         }
         match fit(&mut self.moments, window, offsets, energy, most) {
@@ -280,11 +288,16 @@ impl Search {
     }
 
     fn judge(&mut self, sound: &Sound, profile: Profile, fit: Fit) -> Option<Found> {
-        if !is_possible(&fit) {
+        // Not in a call: 40 ms of an exact key would do.
+        let exactness = match profile {
+            Profile::Menu => exactness(&fit),
+            Profile::Role => 0.0,
+        };
+        if !is_possible(&fit, exactness) {
             return None;
         }
         let (needed, latest) = match profile {
-            Profile::Menu => (MENU_SCORE, usize::MAX),
+            Profile::Menu => (MENU_SCORE - exactness, usize::MAX),
             Profile::Role => (ROLE_SCORE, ROLE_LATEST),
         };
         self.found(sound, fit, needed, latest)

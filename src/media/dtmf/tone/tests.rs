@@ -233,6 +233,45 @@ fn harmonics_of_a_voice_are_no_keys() {
 }
 
 #[test]
+fn a_voice_may_talk_into_a_key_that_is_exact() {
+    for pitch in [105.0, 130.0, 180.0, 220.0] {
+        let voice = voice(pitch, 4_000, -12.0);
+        assert!(hear(Profile::Menu, &voice).is_empty(), "{pitch} Hz");
+        for code in 0..16 {
+            let mut sound = voice.clone();
+            for (sample, key) in sound[1_600..].iter_mut().zip(key(code, 100, -10.0)) {
+                *sample += key;
+            }
+
+            let heard = hear(Profile::Menu, &sound);
+
+            assert_eq!(heard.len(), 1, "{code} under {pitch} Hz");
+            assert_eq!(heard[0].code, code);
+        }
+    }
+}
+
+#[test]
+fn two_exact_tones_of_three_are_no_key() {
+    let others = [1_050.0, 1_900.0, 2_600.0];
+    for code in 0..16 {
+        let pair = key(code, 100, -10.0);
+        let own = tones_of(code).map(|tone| TONES_HZ[tone]);
+        let thirds = TONES_HZ.into_iter().filter(|hz| !own.contains(hz));
+        for hz in thirds.chain(others) {
+            let mut sound = silence(480);
+            sound.extend(pair.iter().enumerate().map(|(n, sample)| {
+                let third = amplitude(-10.0) * (grid::angular(hz) * n as f64 + 1.0).sin();
+                sample + third.round() as i16
+            }));
+            sound.extend(silence(800));
+
+            assert!(hear(Profile::Menu, &sound).is_empty(), "{code} and {hz} Hz");
+        }
+    }
+}
+
+#[test]
 fn noise_is_no_key_and_hides_none_at_12_db() {
     let mut random = fastrand::Rng::with_seed(7);
     let mut noise = |db: f64| -> f64 {
@@ -350,13 +389,14 @@ fn key(code: u8, milliseconds: usize, dbm0: f64) -> Vec<i16> {
     tones(code, milliseconds, [dbm0; 2], [0.0; 2])
 }
 
+fn tones_of(code: u8) -> [usize; 2] {
+    let mut pairs = (0..4).flat_map(|row| (4..8).map(move |column| Pair { row, column }));
+    let pair = pairs.find(|pair| pair.digit().event() == code);
+    pair.unwrap().tones()
+}
+
 fn tones(code: u8, milliseconds: usize, dbm0: [f64; 2], off: [f64; 2]) -> Vec<i16> {
-    let pairs = (0..4).flat_map(|row| (4..8).map(move |column| Pair { row, column }));
-    let [row, column] = pairs
-        .filter(|pair| pair.digit().event() == code)
-        .map(|pair| pair.tones())
-        .next()
-        .unwrap();
+    let [row, column] = tones_of(code);
     (0..milliseconds * 8)
         .map(|n| {
             let wave = |tone: usize, which: usize| {
@@ -383,6 +423,33 @@ fn wandering(code: u8, milliseconds: usize, lost: Range<usize>) -> Vec<i16> {
                 right[n]
             }
         })
+        .collect()
+}
+
+/// A voice whose pitch moves, of that level in all.
+fn voice(pitch: f64, samples: usize, dbm0: f64) -> Vec<i16> {
+    let loudness = |hz: f64| {
+        let formants = [(600.0, 1.0), (1_400.0, 0.4), (2_500.0, 0.2)];
+        let near =
+            formants.map(|(formant, level)| level / (1.0 + ((hz - formant) / 100.0).powi(2)));
+        near.iter().sum::<f64>()
+    };
+    let mut turned = 0.0;
+    let waves: Vec<f64> = (0..samples)
+        .map(|n| {
+            let hz = pitch * (1.0 + 0.05 * (grid::angular(4.0) * n as f64).sin());
+            turned += grid::angular(hz);
+            (1..=(3_400.0 / hz) as u32)
+                .map(f64::from)
+                .map(|harmonic| loudness(harmonic * hz) * (harmonic * turned).cos())
+                .sum()
+        })
+        .collect();
+    let energy: f64 = waves.iter().map(|wave| wave * wave).sum();
+    let scale = amplitude(dbm0) * (samples as f64 / 2.0 / energy).sqrt();
+    waves
+        .iter()
+        .map(|wave| (scale * wave).round() as i16)
         .collect()
 }
 
