@@ -5,7 +5,6 @@ use std::time::Instant;
 
 use crate::media::codec::Codec;
 use crate::media::command::Command;
-use crate::media::matrix::Seat;
 use crate::media::shard::harness::{BRIDGE, COACH, PUPIL, USER, World, level_db, seat};
 
 const LENGTHS_MS: [u64; 10] = [10, 20, 30, 40, 50, 60, 80, 100, 120, 200];
@@ -167,10 +166,6 @@ fn talking(codecs: [Codec; 3], lengths_ms: [u64; 3], agreed_ms: [u64; 3]) -> Wor
         world.phones[phone].ptime_ms = lengths_ms[number];
         world.reconfigure(phone, |media| media.ptime_ms = agreed_ms[number] as u16);
     }
-    world.command(Command::OpenBridge { bridge: BRIDGE });
-    world.seat(USER, Seat::USER);
-    world.seat(PUPIL, Seat::PUPIL);
-    world.rules(&[(USER, PUPIL), (PUPIL, USER)]);
-    world.run(500);
+    world.begin_talking();
     world
 }

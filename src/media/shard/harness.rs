@@ -151,12 +151,17 @@ impl World {
             let phone = world.open(codec);
             world.phones[phone].phase_ms = phase_ms;
         }
-        world.command(Command::OpenBridge { bridge: BRIDGE });
-        world.seat(USER, Seat::USER);
-        world.seat(PUPIL, Seat::PUPIL);
-        world.rules(&[(USER, PUPIL), (PUPIL, USER)]);
-        world.run(500);
+        world.begin_talking();
         world
+    }
+
+    /// The user and the pupil are on the line: their bridge, and half a second of talk.
+    pub fn begin_talking(&mut self) {
+        self.command(Command::OpenBridge { bridge: BRIDGE });
+        self.seat(USER, Seat::USER);
+        self.seat(PUPIL, Seat::PUPIL);
+        self.rules(&[(USER, PUPIL), (PUPIL, USER)]);
+        self.run(500);
     }
 
     /// The same with the supervisor seated as a monitor.
